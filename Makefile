@@ -1,0 +1,35 @@
+# Every command of the README; each installs what it needs from requirements.lock.
+PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3.11)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test lint schemas lock clean
+
+$(READY): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(READY)  ## 69,659 real purchases become living segments; KEEP=1 leaves it running
+	$(BIN)/everscore demo $(if $(KEEP),--keep)
+
+test: $(READY)  ## unit, property, parity, contract and integration tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)  ## formatting, lint, types and the layering contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+schemas: $(READY)  ## regenerate schemas/json from the models
+	$(BIN)/python -m schemas.export
+
+lock:  ## resolve the exact versions again (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--all-extras --no-header -o requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .everscore build *.egg-info

@@ -1,0 +1,1 @@
+"""What serves a person: command line, embedded stack, loaders."""

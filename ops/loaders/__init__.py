@@ -1,0 +1,1 @@
+"""Readers of purchase files: each yields transactions in time order."""

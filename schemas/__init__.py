@@ -1,0 +1,1 @@
+"""What crosses a boundary: events, scorecard, errors. Imports none of ours."""

@@ -1,0 +1,111 @@
+"""Change events: what an offer engine consumes.
+
+Owns the body's model, the CloudEvents 1.0 headers (Kafka binding, binary mode) and the id of a change.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_CHANGES = UUID("5e0c1b1e-6f0b-5d0c-9a5e-37a1c3f1d0aa")  # our own namespace; any constant would do
+
+
+class ChangeType(StrEnum):
+    """What changed."""
+
+    SEGMENT = "everscore.segment.changed.v1"
+    LIFECYCLE = "everscore.lifecycle.changed.v1"
+
+
+class Lifecycle(StrEnum):
+    """Where P(alive) lies between the scorecard's two thresholds."""
+
+    ACTIVE = "active"
+    FADING = "fading"
+    LOST = "lost"
+
+
+class Cause(StrEnum):
+    """Why it changed."""
+
+    TRANSACTION = "transaction"
+    SILENCE = "silence"
+    REFUND = "refund"
+    LATE_EVENT = "late_event"
+    SCORECARD = "scorecard"
+    ERASURE = "erasure"
+
+
+class Rfm(BaseModel):
+    """Quintile scores, 1 (worst) to 5 (best)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    recency: int = Field(ge=1, le=5)
+    frequency: int = Field(ge=1, le=5)
+    monetary: int = Field(ge=1, le=5)
+
+
+class Margin(BaseModel):
+    """How far the customer is from the border to the nearest other segment."""
+
+    model_config = ConfigDict(frozen=True)
+
+    segment: str
+    distance: float = Field(ge=0, description="In standardised feature space, hysteresis included.")
+
+
+class Source(BaseModel):
+    """The record that caused the change, or the position at which silence was noticed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Review(BaseModel):
+    """What happens next if nothing happens."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    segment: str | None = Field(description="The segment it leads to; null if only the lifecycle moves.")
+    lifecycle: Lifecycle | None
+
+
+class ChangeEvent(BaseModel):
+    """Body of a change event; the key is the customer_id."""
+
+    model_config = ConfigDict(frozen=True, title="Change event v1")
+
+    customer_id: str
+    sequence: int = Field(ge=1, description="Per customer, gapless from 1.")
+    previous: str | None = Field(description="null: the customer was not known before.")
+    current: str
+    cause: Cause
+    occurred_at: datetime = Field(description="Event time: of the transaction, or of the crossing.")
+    prob_alive: float = Field(ge=0, le=1)
+    expected_purchases_30d: float = Field(ge=0)
+    frequency: int = Field(ge=0, description="Repeat purchase days.")
+    silence_days: float = Field(ge=0, description="Since the last purchase day began.")
+    monetary_value: float = Field(description="Mean of the day sums without the first; major units.")
+    rfm: Rfm
+    margin: Margin
+    next_review: Review | None = Field(description="null: silence changes nothing any more.")
+    scorecard: str
+    source: Source
+
+
+def change_id(change_type: ChangeType, event_key: str) -> UUID:
+    """UUIDv5 of everything that identifies a change.
+
+    The same change always has the same id, two different changes never share one: `event_key`
+    holds customer, sequence, previous, current, cause, event time and scorecard.
+    """
+    return uuid5(_CHANGES, f"{change_type}\n{event_key}")

@@ -1,0 +1,1 @@
+"""Redis: keys, codec, scripts, loading and committing; and the in-memory twin."""

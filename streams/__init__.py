@@ -1,0 +1,1 @@
+"""The Faust app: settings, batch transport, agents, sweep, outbox relay, learner, dead letters."""
