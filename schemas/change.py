@@ -87,7 +87,7 @@ class ChangeEvent(BaseModel):
     customer_id: str
     sequence: int = Field(ge=1, description="Per customer, gapless from 1.")
     previous: str | None = Field(description="null: the customer was not known before.")
-    current: str
+    current: str | None = Field(description="null: no purchase is left to score.")
     cause: Cause
     occurred_at: datetime = Field(description="Event time: of the transaction, or of the crossing.")
     prob_alive: float = Field(ge=0, le=1)
@@ -96,16 +96,31 @@ class ChangeEvent(BaseModel):
     silence_days: float = Field(ge=0, description="Since the last purchase day began.")
     monetary_value: float = Field(description="Mean of the day sums without the first; major units.")
     rfm: Rfm
-    margin: Margin
+    margin: Margin | None = Field(description="null: no purchase is left to score.")
     next_review: Review | None = Field(description="null: silence changes nothing any more.")
     scorecard: str
     source: Source
 
 
-def change_id(change_type: ChangeType, event_key: str) -> UUID:
+def change_id(change_type: ChangeType, identity: str) -> UUID:
     """UUIDv5 of everything that identifies a change.
 
-    The same change always has the same id, two different changes never share one: `event_key`
+    The same change always has the same id, two different changes never share one: `identity`
     holds customer, sequence, previous, current, cause, event time and scorecard.
     """
-    return uuid5(_CHANGES, f"{change_type}\n{event_key}")
+    return uuid5(_CHANGES, f"{change_type}\n{identity}")
+
+
+def cloud_event_headers(
+    change_type: ChangeType, *, source: str, subject: str, time: str | None, identity: str
+) -> list[tuple[str, bytes]]:
+    """Headers of a CloudEvent 1.0 in the Kafka binding's binary mode."""
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", str(change_id(change_type, identity)).encode()),
+        ("ce_type", change_type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_time", (time or "").encode()),
+        ("content-type", b"application/json"),
+    ]

@@ -1,0 +1,333 @@
+"""The heart: states and events in, states and changes out. Pure; the clock is an argument.
+
+Time
+    A partition's clock only rises: the largest event time seen, or later if the caller says so.
+    What silence did to a customer up to the clock always comes before what the next event does,
+    and bears the time of its crossing. So neither batch size nor the timing of sweeps shows in the
+    history. A customer is evaluated as of their own latest moment (`as_of_us`): an event from before
+    it changes the ledger, not the moment.
+Order
+    The ledger makes every permutation of the same events give the same recency, frequency and
+    monetary state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.change import Cause
+from scoring import ledger
+from scoring.business_calendar import BusinessCalendar
+from scoring.changes import ChangeLog, same_cause
+from scoring.ledger import RecentIds
+from scoring.review import cross, score
+from scoring.states import Numbers, States
+from scoring.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """n events in log order.
+
+    Attributes
+    ----------
+    rows : intp, shape (n,)
+        Whose event, as row of the states.
+    occurred_at_us : int64, shape (n,)
+        Event time, microseconds since 1970 UTC.
+    amount_units : int64, shape (n,)
+        1/10,000 major units, not negative.
+    is_refund : bool, shape (n,)
+    hashes : list of n 8-byte hashes of the transaction ids
+    generations : int64, shape (n,)
+        Arrival time divided by the dedup horizon.
+    topics, offsets : int64, shape (n,)
+        Where in the log; topics are indices into the input topics.
+    """
+
+    rows: NDArray[np.intp]
+    occurred_at_us: NDArray[np.int64]
+    amount_units: NDArray[np.int64]
+    is_refund: NDArray[np.bool_]
+    hashes: list[bytes]
+    generations: NDArray[np.int64]
+    topics: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def none(cls) -> Events:
+        """No events: `advance` then only lets time pass."""
+        empty = np.zeros(0, dtype=np.int64)
+        return cls(empty, empty, empty, empty.astype(np.bool_), [], empty, empty, empty)
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """What `advance` gives back.
+
+    Attributes
+    ----------
+    states : States
+        New ones; those handed in are untouched.
+    changes : ChangeLog
+    duplicates : int
+        Events whose transaction id had been counted before.
+    clock_us : int
+        The partition's clock afterwards.
+    """
+
+    states: States
+    changes: ChangeLog
+    duplicates: int
+    clock_us: int
+
+
+def advance(
+    states: States,
+    events: Events,
+    now_us: int,
+    timeline: Timeline,
+    calendar: BusinessCalendar,
+) -> Advanced:
+    """Let events happen to customers, and time pass for them.
+
+    Parameters
+    ----------
+    states : n customers, each once
+    events : in log order
+    now_us : int
+        The partition's clock before the first event, microseconds since 1970 UTC.
+    timeline : the partition's scorecards
+    calendar : the business time zone
+
+    Returns
+    -------
+    Advanced
+        All customers brought up to max(now, latest event).
+    """
+    after = states.take(np.arange(len(states)))
+    changes = ChangeLog()
+    clocks = np.maximum(np.maximum.accumulate(events.occurred_at_us), now_us)
+    days = np.floor(calendar.days_at(events.occurred_at_us)).astype(np.int64)
+    applied = 0
+    for picked in _rounds(events.rows):
+        _settle(after, events.rows[picked], clocks[picked], timeline, calendar, changes)
+        fresh = picked[_book(after, events, days, picked)]
+        applied += len(fresh)
+        if len(fresh):
+            _evaluate(after, events, fresh, timeline, calendar, changes)
+    clock_us = int(clocks[-1]) if len(events) else now_us
+    everyone = np.arange(len(after))
+    _settle(after, everyone, np.full(len(after), clock_us), timeline, calendar, changes)
+    return Advanced(after, changes, len(events) - applied, clock_us)
+
+
+def _rounds(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Indices of everyone's first event, then of everyone's second, and so on."""
+    if len(rows) == 0:
+        return []
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    rank = np.arange(len(rows)) - np.repeat(starts, np.diff(np.r_[starts, len(rows)]))
+    if rank.max() == 0:
+        return [np.arange(len(rows))]
+    by_rank = np.argsort(rank, kind="stable")
+    cuts = np.cumsum(np.bincount(rank))[:-1]
+    return [np.sort(part) for part in np.split(order[by_rank], cuts)]
+
+
+def _settle(
+    states: States,
+    rows: NDArray[np.intp],
+    until_us: NDArray[np.int64],
+    timeline: Timeline,
+    calendar: BusinessCalendar,
+    changes: ChangeLog,
+) -> None:
+    """Let silence and new scorecards do to each customer what they had to do by a moment."""
+    cards = states.numbers["card"][rows]
+    stale = cards < timeline.current
+    while stale.any():
+        # All customers move up one scorecard at a time: what happened under each is history.
+        index = int(cards[stale].min())
+        here = stale & (cards == index)
+        adopted_at = timeline.adopted_at(index + 1)
+        moment = np.full(int(here.sum()), adopted_at)
+        _cross_until(states, rows[here], moment, index, timeline, calendar, changes)
+        _change_card(states, rows[here], index, timeline, calendar, changes)
+        cards = states.numbers["card"][rows]
+        stale = cards < timeline.current
+    _cross_until(states, rows, until_us, timeline.current, timeline, calendar, changes)
+
+
+def _cross_until(
+    states: States,
+    rows: NDArray[np.intp],
+    until_us: NDArray[np.int64],
+    index: int,
+    timeline: Timeline,
+    calendar: BusinessCalendar,
+    changes: ChangeLog,
+) -> None:
+    card = timeline[index]
+    while True:
+        due = states.numbers["next_review_us"][rows] <= until_us
+        if not due.any():
+            return
+        rows, until_us = rows[due], until_us[due]
+        before = states.numbers[rows]
+        numbers = before.copy()
+        cross(numbers, card, calendar)
+        causes = same_cause(Cause.SILENCE, len(rows))
+        changes.record(rows, numbers, before, causes, card, card)
+        states.numbers[rows] = numbers
+
+
+def _change_card(
+    states: States,
+    rows: NDArray[np.intp],
+    index: int,
+    timeline: Timeline,
+    calendar: BusinessCalendar,
+    changes: ChangeLog,
+) -> None:
+    old, new = timeline[index], timeline[index + 1]
+    before = states.numbers[rows]
+    numbers = before.copy()
+    numbers["card"] = index + 1
+    numbers["segment"] = timeline.translate(index)[before["segment"]]
+    numbers["as_of_us"] = np.maximum(before["as_of_us"], timeline.adopted_at(index + 1))
+    score(numbers, new, calendar)
+    causes = same_cause(Cause.SCORECARD, len(rows))
+    changes.record(rows, numbers, before, causes, new, old)
+    states.numbers[rows] = numbers
+
+
+def _evaluate(
+    states: States,
+    events: Events,
+    picked: NDArray[np.intp],
+    timeline: Timeline,
+    calendar: BusinessCalendar,
+    changes: ChangeLog,
+) -> None:
+    """Score the customers of some events, all different, after those events were booked."""
+    rows = events.rows[picked]
+    card = timeline.card
+    before = states.numbers[rows]
+    numbers = before.copy()
+    occurred = events.occurred_at_us[picked]
+    late = occurred < before["as_of_us"]
+    numbers["as_of_us"] = np.where(late, before["as_of_us"], occurred)
+    numbers["source_topic"] = events.topics[picked]
+    numbers["source_offset"] = events.offsets[picked]
+    score(numbers, card, calendar)
+    causes = same_cause(Cause.TRANSACTION, len(rows))
+    causes[events.is_refund[picked]] = Cause.REFUND
+    causes[late] = Cause.LATE_EVENT
+    changes.record(rows, numbers, before, causes, card, card)
+    states.numbers[rows] = numbers
+
+
+def _book(
+    states: States, events: Events, days: NDArray[np.int64], picked: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Enter some events, of different customers, into their ledgers.
+
+    Returns
+    -------
+    bool, shape (len(picked),)
+        False where the transaction id had been counted before.
+    """
+    rows = events.rows[picked]
+    numbers = states.numbers[rows]
+    outcome = np.zeros(len(picked), dtype=np.int8)
+    lists = (rows, picked, numbers["tail_day"], numbers["tail"], days[picked])
+    columns = zip(
+        *(column.tolist() for column in lists),
+        events.amount_units[picked].tolist(),
+        events.is_refund[picked].tolist(),
+        strict=True,
+    )
+    for position, (row, event, tail_day, tail, day, units, is_refund) in enumerate(columns):
+        recent = RecentIds(
+            int(numbers["ids_generation"][position]),
+            states.ids_previous[row],
+            states.ids_current[row],
+        ).at(int(events.generations[event]))
+        key = events.hashes[event]
+        if ledger.contains_hash(recent.current, key) or ledger.contains_hash(recent.previous, key):
+            continue
+        numbers["ids_generation"][position] = recent.generation
+        states.ids_previous[row] = recent.previous
+        states.ids_current[row] = recent.current + key
+        packed: bytes = states.days[row]
+        booked: bytes | None = None
+        if not is_refund and packed:
+            if day > tail_day and numbers["frequency"][position] >= 0:
+                booked = ledger.append_purchase(packed, tail_day, day, units)
+                outcome[position] = _NEW_DAY
+            elif day == tail_day:
+                booked = ledger.extend_last_day(packed, tail, units)
+                outcome[position] = _SAME_DAY
+        if booked is None:
+            booked = ledger.add(packed, day, units, is_refund=is_refund)
+            _summarise_into(numbers[position : position + 1], booked)
+            outcome[position] = _ANY_DAY
+        states.days[row] = booked
+        if outcome[position] == _NEW_DAY:
+            numbers["tail"][position] = len(packed)
+    _count_simple(numbers, outcome, days[picked], events.amount_units[picked])
+    bought = (outcome > 0) & ~events.is_refund[picked]
+    occurred = events.occurred_at_us[picked]
+    numbers["first_at_us"] = np.where(
+        bought, np.minimum(numbers["first_at_us"], occurred), numbers["first_at_us"]
+    )
+    numbers["last_at_us"] = np.where(
+        bought, np.maximum(numbers["last_at_us"], occurred), numbers["last_at_us"]
+    )
+    states.numbers[rows] = numbers
+    return outcome > 0
+
+
+_NEW_DAY, _SAME_DAY, _ANY_DAY = 1, 2, 3
+
+
+def _count_simple(
+    numbers: Numbers,
+    outcome: NDArray[np.int8],
+    days: NDArray[np.int64],
+    units: NDArray[np.int64],
+) -> None:
+    """Purchases on the last day or after it need no second look at the ledger."""
+    new_day, same_day = outcome == _NEW_DAY, outcome == _SAME_DAY
+    simple = new_day | same_day
+    numbers["purchase_units"] += np.where(simple, units, 0)
+    numbers["frequency"] += new_day
+    # The first day's sum is no repeat: it grows only the total.
+    repeats = simple & (numbers["frequency"] > 0)
+    numbers["repeat_units"] += np.where(repeats, units, 0)
+    numbers["last_day"] = np.where(new_day, days, numbers["last_day"])
+    numbers["tail_day"] = np.where(new_day, days, numbers["tail_day"])
+
+
+def _summarise_into(row: Numbers, days: bytes) -> None:
+    summary = ledger.summarise(days)
+    for column in (
+        "frequency",
+        "first_day",
+        "last_day",
+        "repeat_units",
+        "purchase_units",
+        "refund_units",
+        "tail",
+        "tail_day",
+    ):
+        row[column] = getattr(summary, column)

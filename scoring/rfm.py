@@ -1,0 +1,4 @@
+"""Temporary: to be replaced by the full version."""
+import numpy as np
+def rfm_scores(s,f,m,cuts):
+    return np.column_stack((5-np.searchsorted(cuts.silence_days,s,side='left'),1+np.searchsorted(cuts.frequency,f,side='left'),1+np.searchsorted(cuts.monetary_value,m,side='left'))).astype(np.int8)

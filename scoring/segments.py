@@ -1,0 +1,132 @@
+"""Segments: which centroid a customer belongs to, and when silence will move them to another.
+
+Owns features, assignment with hysteresis and the closed form of the next crossing. Does not learn
+centroids and knows no customer ids.
+
+A customer in segment i leaves for j when E_ij = |z−c_i|² − |z−c_j|² − h·|c_i−c_j|² rises above 0: the
+border lies h/2 of the distance between the centroids beyond their middle, so that a customer on
+the middle does not flap. E is linear in z, hence linear in P(alive), hence the moment at which
+silence alone carries the customer across is closed form.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.scorecard import Scorecard
+from scoring.states import NONE
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def log_features(prob_alive: FloatArray, frequency: IntArray, monetary_value: FloatArray) -> FloatArray:
+    """P(alive), log(1 + repeat purchases), log(1 + mean day sum); float64, shape (n, 3).
+
+    A negative mean (refunds above purchases) counts as none.
+    """
+    return np.column_stack((
+        prob_alive,
+        np.log1p(np.maximum(frequency, 0)),
+        np.log1p(np.maximum(monetary_value, 0.0)),
+    ))
+
+
+class Segmenter:
+    """The centroids of one scorecard, ready for arithmetic.
+
+    Examples
+    --------
+    >>> from scoring.bootstrap import bootstrap_scorecard
+    >>> segmenter = Segmenter(bootstrap_scorecard())
+    >>> z = segmenter.features(np.array([0.64, 0.9]), np.array([0, 7]), np.array([0.0, 30.0]))
+    >>> [segmenter.names[i] for i in segmenter.assign(z, np.array([-1, -1]))]
+    ['Loyal', 'Champions']
+    """
+
+    def __init__(self, card: Scorecard) -> None:
+        self.names = card.segments
+        self._mean = np.array(card.scaler.mean)
+        self._scale = np.array(card.scaler.scale)
+        self._centroids = np.array(card.centroids)
+        self._squares = (self._centroids**2).sum(axis=1)
+        differences = self._centroids[:, None, :] - self._centroids[None, :, :]
+        self._spread = (differences**2).sum(axis=2)  # |c_i − c_j|²
+        self._margin = card.hysteresis * self._spread
+        # dE_ij/du = 2(c_ju − c_iu): only where it is negative does falling P carry i to j.
+        u = self._centroids[:, 0]
+        self._slope = 2 * (u[None, :] - u[:, None])
+
+    def features(
+        self, prob_alive: FloatArray, frequency: IntArray, monetary_value: FloatArray
+    ) -> FloatArray:
+        """Standardised features, float64, shape (n, 3)."""
+        return (log_features(prob_alive, frequency, monetary_value) - self._mean) / self._scale
+
+    def _excess(self, z: FloatArray, segment: IntArray) -> FloatArray:
+        """E_ij of every customer's own i against all j; 0 for j = i."""
+        closeness = 2 * z @ self._centroids.T - self._squares
+        own = np.take_along_axis(closeness, segment[:, None], axis=1)
+        excess: FloatArray = closeness - own - self._margin[segment]
+        return excess
+
+    def nearest(self, z: FloatArray) -> IntArray:
+        """Index of the nearest centroid, ties to the lowest; int64, shape (n,)."""
+        closeness = 2 * z @ self._centroids.T - self._squares
+        return closeness.argmax(axis=1)
+
+    def assign(self, z: FloatArray, current: IntArray) -> IntArray:
+        """Segment of each customer given the one they are in; `NONE` means none yet.
+
+        Moves to the segment whose border is exceeded most, again from there, until no border is.
+        """
+        segment = np.where(current == NONE, self.nearest(z), current)
+        for _ in self.names:
+            excess = self._excess(z, segment)
+            best = excess.argmax(axis=1)
+            moving = np.take_along_axis(excess, best[:, None], axis=1)[:, 0] > 0
+            if not moving.any():
+                break
+            segment = np.where(moving, best, segment)
+        return segment
+
+    def next_by_silence(self, z: FloatArray, segment: IntArray) -> tuple[FloatArray, IntArray]:
+        """P(alive) at which silence moves each customer, and where to.
+
+        Returns
+        -------
+        prob_alive : float64, shape (n,)
+            In (0, P now]; −inf where silence moves them nowhere any more.
+        segment : int64, shape (n,)
+            `NONE` where nowhere.
+        """
+        slope = self._slope[segment]
+        excess = np.minimum(self._excess(z, segment), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crossing = np.where(slope < 0, z[:, :1] - excess / slope, -np.inf)
+        target = crossing.argmax(axis=1)
+        u = np.take_along_axis(crossing, target[:, None], axis=1)[:, 0]
+        prob_alive = self._mean[0] + self._scale[0] * u
+        # P(alive) tends to 0 and never gets there: a border at or below 0 is never crossed.
+        reachable = prob_alive > 0
+        return (
+            np.where(reachable, prob_alive, -np.inf),
+            np.where(reachable, target, NONE),
+        )
+
+    def margin(self, z: FloatArray, segment: IntArray) -> tuple[FloatArray, IntArray]:
+        """Distance to the nearest border, in standardised feature space, and the segment beyond.
+
+        Returns
+        -------
+        distance : float64, shape (n,), >= 0
+        segment : int64, shape (n,)
+        """
+        spread = self._spread[segment].copy()
+        np.put_along_axis(spread, segment[:, None], np.inf, axis=1)
+        distance = -self._excess(z, segment) / (2 * np.sqrt(spread))
+        np.put_along_axis(distance, segment[:, None], np.inf, axis=1)
+        target = distance.argmin(axis=1)
+        nearest = np.take_along_axis(distance, target[:, None], axis=1)[:, 0]
+        return np.maximum(nearest, 0.0), target

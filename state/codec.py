@@ -1,0 +1,205 @@
+"""Customers' columns to Redis hashes and back; outbox messages to bytes and back.
+
+The hash is readable by hand: times are RFC 3339, money is in major units, names are names. Only the
+`ledger` field is packed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from scoring import ledger
+from scoring.business_calendar import BusinessCalendar
+from scoring.change_events import expected_purchases_30d, rfc3339, rfm_of
+from scoring.ledger import RecentIds
+from scoring.review import LIFECYCLES, monetary_value, t_x_days
+from scoring.states import NEVER_US, NONE, UNKNOWN_US, Numbers, States
+from scoring.timeline import Timeline
+from state.store import Fields
+
+FIELDS = (
+    "frequency",
+    "t_x_days",
+    "first_purchase_at",
+    "last_purchase_at",
+    "monetary_value",
+    "monetary_total",
+    "refund_total",
+    "prob_alive",
+    "prob_alive_at",
+    "expected_purchases_30d",
+    "segment",
+    "segment_since",
+    "lifecycle",
+    "rfm",
+    "next_review_at",
+    "next_segment",
+    "next_lifecycle",
+    "sequence",
+    "scorecard",
+    "source",
+    "ledger",
+)
+
+_LIFECYCLE_TEXTS = [*(str(name) for name in LIFECYCLES), ""]
+Row = Sequence[str | bytes]
+
+
+def encode_rows(states: States, timeline: Timeline, topics: Sequence[str], calendar: BusinessCalendar) -> list[Row]:
+    """Values of each customer's hash, in the order of `FIELDS`.
+
+    All customers must stand on the scorecard now in use, as they do after `advance`.
+    """
+    numbers = states.numbers
+    card = timeline.card
+    names = ["" if name is None else str(name) for name in card.segment_names.tolist()]
+    scored = numbers["frequency"] >= 0
+    columns: tuple[Sequence[str | bytes], ...] = (
+        list(map(str, np.maximum(numbers["frequency"], 0).tolist())),
+        list(map(str, np.where(scored, t_x_days(numbers), 0).astype(np.int64).tolist())),
+        _times(numbers["first_at_us"]),
+        _times(numbers["last_at_us"]),
+        list(map(repr, monetary_value(numbers).tolist())),
+        _money(numbers["purchase_units"]),
+        _money(numbers["refund_units"]),
+        [repr(p) if ok else "" for p, ok in zip(numbers["prob_alive"].tolist(), scored.tolist(), strict=True)],
+        _times(numbers["as_of_us"]),
+        list(map(repr, expected_purchases_30d(numbers, card, calendar).tolist())),
+        [names[index] for index in numbers["segment"].tolist()],
+        _times(numbers["segment_since_us"]),
+        [_LIFECYCLE_TEXTS[index] for index in numbers["lifecycle"].tolist()],
+        [f"{r}{f}{m}" for r, f, m in rfm_of(numbers, card, calendar).tolist()],
+        _times(numbers["next_review_us"]),
+        [names[index] for index in numbers["next_segment"].tolist()],
+        [_LIFECYCLE_TEXTS[index] for index in numbers["next_lifecycle"].tolist()],
+        list(map(str, numbers["sequence"].tolist())),
+        [card.version] * len(states),
+        [
+            f"{topics[topic]}:{offset}"
+            for topic, offset in zip(
+                numbers["source_topic"].tolist(), numbers["source_offset"].tolist(), strict=True
+            )
+        ],
+        [
+            ledger.pack_ledger(days, RecentIds(generation, previous, current))
+            for days, generation, previous, current in zip(
+                states.days.tolist(),
+                numbers["ids_generation"].tolist(),
+                states.ids_previous.tolist(),
+                states.ids_current.tolist(),
+                strict=True,
+            )
+        ],
+    )
+    return list(zip(*columns, strict=True))
+
+
+def decode_rows(
+    customer_ids: Sequence[str],
+    found: Sequence[Fields | None],
+    timeline: Timeline,
+    topics: Sequence[str],
+) -> States:
+    """Columns of customers as loaded; those not known are blank.
+
+    Raises
+    ------
+    LedgerError
+        A packed ledger is damaged.
+    KeyError
+        A scorecard, segment or topic is named that this partition never knew.
+    """
+    states = States.blank(customer_ids, card=timeline.current)
+    known = [row for row, fields in enumerate(found) if fields is not None]
+    hashes = [fields for fields in found if fields is not None]
+    if not hashes:
+        return states
+    numbers = states.numbers[known]
+    for position, (row, fields) in enumerate(zip(known, hashes, strict=True)):
+        packed, recent = ledger.unpack_ledger(fields["ledger"])
+        states.days[row] = packed
+        states.ids_previous[row] = recent.previous
+        states.ids_current[row] = recent.current
+        summary = ledger.summarise(packed)
+        card = timeline.index_of(fields["scorecard"].decode())
+        names = timeline[card].segment_names.tolist()
+        topic, _, offset = fields["source"].decode().rpartition(":")
+        target = numbers[position]
+        for column in summary.__slots__:
+            target[column] = getattr(summary, column)
+        target["ids_generation"] = recent.generation
+        target["prob_alive"] = float(fields["prob_alive"] or b"nan")
+        target["card"] = card
+        target["segment"] = names.index(fields["segment"].decode() or None)
+        target["lifecycle"] = _LIFECYCLE_TEXTS.index(fields["lifecycle"].decode())
+        target["next_segment"] = names.index(fields["next_segment"].decode() or None)
+        target["next_lifecycle"] = _LIFECYCLE_TEXTS.index(fields["next_lifecycle"].decode())
+        target["sequence"] = int(fields["sequence"])
+        target["source_topic"] = topics.index(topic)
+        target["source_offset"] = int(offset)
+    # The names' last entry is "none": index k means NONE.
+    for column, count in (("lifecycle", len(LIFECYCLES)), ("next_lifecycle", len(LIFECYCLES))):
+        numbers[column][numbers[column] == count] = NONE
+    sizes = np.array([len(timeline[card].segment_names) - 1 for card in numbers["card"].tolist()])
+    for column in ("segment", "next_segment"):
+        numbers[column][numbers[column] == sizes] = NONE
+    for column, name, missing in (
+        ("first_at_us", "first_purchase_at", NEVER_US),
+        ("last_at_us", "last_purchase_at", UNKNOWN_US),
+        ("as_of_us", "prob_alive_at", UNKNOWN_US),
+        ("segment_since_us", "segment_since", UNKNOWN_US),
+        ("next_review_us", "next_review_at", NEVER_US),
+    ):
+        numbers[column] = parse_times([fields[name].decode() for fields in hashes], missing)
+    states.numbers[known] = numbers
+    return states
+
+
+def parse_times(texts: Sequence[str], missing: int) -> np.ndarray:
+    """Microseconds since 1970 UTC of RFC 3339 texts ending in Z; `missing` for empty ones."""
+    moments = np.array([text[:-1] or "1970-01-01" for text in texts], dtype="datetime64[us]")
+    return np.where(np.array(texts, dtype=object) == "", missing, moments.astype(np.int64))
+
+
+def due_scores(numbers: Numbers) -> list[float]:
+    """Review times in seconds since 1970 UTC; inf where silence changes nothing any more."""
+    at = numbers["next_review_us"]
+    scores: list[float] = np.where(at == NEVER_US, np.inf, at / 1e6).tolist()
+    return scores
+
+
+def _times(instants_us: np.ndarray) -> list[str]:
+    return [text or "" for text in rfc3339(instants_us)]
+
+
+def _money(units: np.ndarray) -> list[str]:
+    return [f"{value // 10_000}.{value % 10_000:04d}" for value in units.tolist()]
+
+
+class Message(NamedTuple):
+    """One record to publish; `partition` None means by key, `timestamp_ms` None means now."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+    partition: int | None = None
+    timestamp_ms: int | None = None
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[Message]).decode
+
+
+def pack_messages(messages: Sequence[Message]) -> bytes:
+    """The payload of one outbox entry; empty for no messages."""
+    return _pack(messages) if messages else b""
+
+
+def unpack_messages(packed: bytes) -> list[Message]:
+    """Read an outbox entry back."""
+    return _unpack(packed) if packed else []

@@ -1,0 +1,136 @@
+"""The store's in-memory twin: same contract, same bytes, no server. For tests, replay and verify."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from schemas.errors import FencedError, shown
+from scoring.states import NEVER_US
+from state.codec import FIELDS
+from state.store import Checkpoint, Fields, SliceCommit
+
+
+class MemoryStore:
+    """See `state.store.Store`."""
+
+    def __init__(self) -> None:
+        self.hashes: dict[tuple[int, str], dict[str, bytes]] = {}
+        self.checkpoints: dict[int, Checkpoint] = {}
+        self.reviews: dict[int, dict[str, float]] = {}
+        self._outboxes: dict[int, dict[int, bytes]] = {}
+        self._entries = 0
+        self._installation: dict[str, str] = {}
+        self._scorecards: dict[str, bytes] = {}
+        self._current: str | None = None
+
+    async def check(self) -> None:
+        """See `Store.check`."""
+
+    async def acquire(self, partition: int, owner: str) -> Checkpoint:
+        """See `Store.acquire`."""
+        held = await self.checkpoint(partition)
+        self.checkpoints[partition] = replace(held, epoch=held.epoch + 1, owner=owner)
+        return self.checkpoints[partition]
+
+    async def checkpoint(self, partition: int) -> Checkpoint:
+        """See `Store.checkpoint`."""
+        return self.checkpoints.get(partition, Checkpoint())
+
+    async def load_many(self, partition: int, customer_ids: Sequence[str]) -> list[Fields | None]:
+        """See `Store.load_many`."""
+        return [self.hashes.get((partition, customer_id)) for customer_id in customer_ids]
+
+    async def commit_slice(self, commit: SliceCommit) -> str:
+        """See `Store.commit_slice`."""
+        held = await self.checkpoint(commit.partition)
+        expected = commit.before.next_offsets
+        if held.epoch != commit.before.epoch or any(
+            held.next_offsets.get(topic, 0) != offset for topic, offset in expected.items()
+        ):
+            raise FencedError(
+                f"partition {commit.partition} is at epoch {held.epoch}, offsets "
+                f"{dict(held.next_offsets)} (owner {shown(held.owner)}), not at epoch "
+                f"{commit.before.epoch}, offsets {dict(expected)}"
+            )
+        reviews = self.reviews.setdefault(commit.partition, {})
+        for customer_id, row, due_at in zip(
+            commit.customer_ids, commit.rows, commit.due_at, strict=True
+        ):
+            self.hashes[commit.partition, customer_id] = {
+                name: value if isinstance(value, bytes) else value.encode()
+                for name, value in zip(FIELDS, row, strict=True)
+            }
+            reviews[customer_id] = due_at
+        self.checkpoints[commit.partition] = replace(
+            commit.after,
+            epoch=held.epoch,
+            owner=held.owner,
+            next_offsets={**held.next_offsets, **commit.after.next_offsets},
+        )
+        if not commit.outbox:
+            return ""
+        self._entries += 1
+        self._outboxes.setdefault(commit.partition, {})[self._entries] = commit.outbox
+        return f"{self._entries}-0"
+
+    async def due(self, partition: int, until_us: int, limit: int) -> list[str]:
+        """See `Store.due`."""
+        until = until_us / 1e6
+        ripe = sorted(
+            (at, customer_id)
+            for customer_id, at in self.reviews.get(partition, {}).items()
+            if at <= until
+        )
+        return [customer_id for _, customer_id in ripe[:limit]]
+
+    async def next_due_us(self, partition: int) -> int:
+        """See `Store.next_due_us`."""
+        earliest = min(self.reviews.get(partition, {}).values(), default=math.inf)
+        return NEVER_US if earliest == math.inf else round(earliest * 1e6)
+
+    async def customers(self, partition: int, cursor: int, count: int) -> tuple[int, list[str]]:
+        """See `Store.customers`."""
+        ids = list(self.reviews.get(partition, {}))
+        end = cursor + count
+        return (end if end < len(ids) else 0), ids[cursor:end]
+
+    async def outbox(self, partition: int, after: str, count: int) -> list[tuple[str, bytes]]:
+        """See `Store.outbox`."""
+        begin = int(after.partition("-")[0]) if after else 0
+        entries = self._outboxes.get(partition, {})
+        return [(f"{entry}-0", entries[entry]) for entry in entries if entry > begin][:count]
+
+    async def trim_outbox(self, partition: int, through: str) -> None:
+        """See `Store.trim_outbox`."""
+        last = int(through.partition("-")[0])
+        entries = self._outboxes.get(partition, {})
+        for entry in [entry for entry in entries if entry <= last]:
+            del entries[entry]
+
+    async def installation(self) -> dict[str, str]:
+        """See `Store.installation`."""
+        return dict(self._installation)
+
+    async def found(self, facts: Mapping[str, str]) -> dict[str, str]:
+        """See `Store.found`."""
+        self._installation = {**facts, **self._installation}
+        return await self.installation()
+
+    async def save_scorecard(self, version: str, body: bytes, *, current: bool) -> None:
+        """See `Store.save_scorecard`."""
+        self._scorecards.setdefault(version, body)
+        if current:
+            self._current = version
+
+    async def scorecards(self) -> dict[str, bytes]:
+        """See `Store.scorecards`."""
+        return dict(self._scorecards)
+
+    async def current_scorecard(self) -> str | None:
+        """See `Store.current_scorecard`."""
+        return self._current
+
+    async def close(self) -> None:
+        """See `Store.close`."""

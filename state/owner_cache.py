@@ -1,0 +1,89 @@
+"""States of the customers a worker owns, so that a slice reads only what it has not seen lately.
+
+Columnar and bounded: the least recently used customers make room. Holds only what was committed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.states import States
+
+
+class OwnerCache:
+    """Up to `capacity` customers of one partition."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = max(capacity, 1)
+        self._slots: OrderedDict[str, int] = OrderedDict()
+        self._rows = States.blank([""] * min(self._capacity, 1024))
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __contains__(self, customer_id: str) -> bool:
+        return customer_id in self._slots
+
+    def get(self, customer_ids: Sequence[str]) -> tuple[States, NDArray[np.intp]]:
+        """Copies of the customers that are here, and which of those asked for they are."""
+        found: list[int] = []
+        slots: list[int] = []
+        touch, lookup = self._slots.move_to_end, self._slots.get
+        for position, customer_id in enumerate(customer_ids):
+            slot = lookup(customer_id)
+            if slot is not None:
+                touch(customer_id)
+                found.append(position)
+                slots.append(slot)
+        rows = np.array(slots, dtype=np.intp)
+        states = States(
+            [customer_ids[position] for position in found],
+            self._rows.numbers[rows],
+            self._rows.days[rows],
+            self._rows.ids_previous[rows],
+            self._rows.ids_current[rows],
+        )
+        return states, np.array(found, dtype=np.intp)
+
+    def put(self, states: States) -> None:
+        """Keep committed states; only the last `capacity` of them if there are more."""
+        if len(states) > self._capacity:
+            states = states.take(np.arange(len(states) - self._capacity, len(states)))
+        slots = np.array([self._slot(customer_id) for customer_id in states.customer_ids])
+        if not len(slots):
+            return
+        if slots.max() >= len(self._rows.numbers):
+            self._grow(int(slots.max()) + 1)
+        self._rows.numbers[slots] = states.numbers
+        self._rows.days[slots] = states.days
+        self._rows.ids_previous[slots] = states.ids_previous
+        self._rows.ids_current[slots] = states.ids_current
+
+    def clear(self) -> None:
+        """Forget everyone."""
+        self._slots.clear()
+        self._rows = States.blank([""] * min(self._capacity, 1024))
+
+    def _slot(self, customer_id: str) -> int:
+        slot = self._slots.get(customer_id)
+        if slot is None:
+            if len(self._slots) >= self._capacity:
+                slot = self._slots.popitem(last=False)[1]
+            else:
+                slot = len(self._slots)
+            self._slots[customer_id] = slot
+        else:
+            self._slots.move_to_end(customer_id)
+        return slot
+
+    def _grow(self, needed: int) -> None:
+        size = min(max(needed, 2 * len(self._rows.numbers)), self._capacity)
+        grown = States.blank([""] * size)
+        used = len(self._rows.numbers)
+        for name in ("numbers", "days", "ids_previous", "ids_current"):
+            getattr(grown, name)[:used] = getattr(self._rows, name)
+        self._rows = grown

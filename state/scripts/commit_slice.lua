@@ -1,0 +1,32 @@
+-- Commit one slice of one partition, or nothing.
+-- KEYS: checkpoint, outbox, due
+-- ARGV: epoch, customer key prefix, msgpack of
+--   {expected = {topic field, next offset, ...}, checkpoint = {field, value, ...}, fields = {name, ...},
+--    ids = {id, ...}, rows = {{value, ...}, ...}, due = {score, ...}, outbox = bytes}
+-- Returns {1, outbox entry id or ""}, or {0, the checkpoint's fields} when fenced.
+local slice = cmsgpack.unpack(ARGV[3])
+local held = (redis.call('HGET', KEYS[1], 'epoch') or '0') == ARGV[1]
+local expected = slice.expected
+for i = 1, #expected, 2 do
+  held = held and (redis.call('HGET', KEYS[1], expected[i]) or '0') == expected[i + 1]
+end
+if not held then
+  return {0, redis.call('HGETALL', KEYS[1])}
+end
+local fields, prefix = slice.fields, ARGV[2]
+local width = #fields
+for i, id in ipairs(slice.ids) do
+  local row, args = slice.rows[i], {}
+  for j = 1, width do
+    args[2 * j - 1] = fields[j]
+    args[2 * j] = row[j]
+  end
+  redis.call('HSET', prefix .. id, unpack(args))
+  redis.call('ZADD', KEYS[3], slice.due[i], id)
+end
+redis.call('HSET', KEYS[1], unpack(slice.checkpoint))
+local entry = ''
+if #slice.outbox > 0 then
+  entry = redis.call('XADD', KEYS[2], '*', 'messages', slice.outbox)
+end
+return {1, entry}

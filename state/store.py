@@ -1,0 +1,153 @@
+"""What a store of customers' states can do; Redis and its in-memory twin both do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from scoring.states import UNKNOWN_US
+
+Fields = Mapping[str, bytes]
+"""A customer's hash as stored: field name → value."""
+
+Adoption = tuple[int, str]
+"""(moment on the partition's clock in µs, scorecard version)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far one partition has come: the truth about progress.
+
+    Attributes
+    ----------
+    epoch : int
+        Rises with every change of owner; a commit under an older one is refused.
+    owner : str
+    next_offsets : mapping of input topic to offset
+        First record of each that is not yet counted.
+    clock_us : int
+        Stream time: the largest event time seen, or the wall clock once live and caught up;
+        microseconds since 1970 UTC.
+    live : bool
+        Some record arrived about when it happened, so silence may be measured by the wall clock.
+    applied, duplicates, dead, forwarded, customers : int
+        Records counted, counted before, dead-lettered, sent to their home partition; customers known.
+    adoptions : tuple of Adoption
+        Scorecards in order of their adoption.
+    """
+
+    epoch: int = 0
+    owner: str = ""
+    next_offsets: Mapping[str, int] = field(default_factory=dict)
+    clock_us: int = UNKNOWN_US
+    live: bool = False
+    applied: int = 0
+    duplicates: int = 0
+    dead: int = 0
+    forwarded: int = 0
+    customers: int = 0
+    adoptions: tuple[Adoption, ...] = ()
+
+    def moved(self, topic: str, next_offset: int) -> Checkpoint:
+        """The same with one topic's next offset changed."""
+        return replace(self, next_offsets={**self.next_offsets, topic: next_offset})
+
+
+@dataclass(frozen=True, slots=True)
+class SliceCommit:
+    """Everything one slice changes, to be written together or not at all.
+
+    Attributes
+    ----------
+    partition : int
+    before : Checkpoint
+        What the store must still hold: epoch and next offsets are compared.
+    after : Checkpoint
+    customer_ids : list of str, length n
+    rows : n rows of values in the order of `state.codec.FIELDS`
+    due_at : n scores in seconds since 1970 UTC; inf where silence changes nothing
+    outbox : bytes
+        Messages to publish, see `state.codec.pack_messages`; empty for none.
+    """
+
+    partition: int
+    before: Checkpoint
+    after: Checkpoint
+    customer_ids: Sequence[str] = ()
+    rows: Sequence[Sequence[str | bytes]] = ()
+    due_at: Sequence[float] = ()
+    outbox: bytes = b""
+
+
+class Store(Protocol):
+    """Customers' states by partition. All methods raise `StoreUnavailableError` if it is away."""
+
+    async def check(self) -> None:
+        """Refuse a server that would lose states.
+
+        Raises
+        ------
+        ConfigurationError
+            Too old, or allowed to evict.
+        """
+
+    async def acquire(self, partition: int, owner: str) -> Checkpoint:
+        """Become the owner under a new epoch; whoever owned it before can write no more."""
+
+    async def checkpoint(self, partition: int) -> Checkpoint:
+        """Read without becoming the owner."""
+
+    async def load_many(
+        self, partition: int, customer_ids: Sequence[str]
+    ) -> list[Fields | None]:
+        """Hashes of customers in one round trip; None for those not known."""
+
+    async def commit_slice(self, commit: SliceCommit) -> str:
+        """Write a slice atomically.
+
+        Returns
+        -------
+        str
+            Id of its outbox entry, empty if it has none.
+
+        Raises
+        ------
+        FencedError
+            Epoch or next offsets are not those of `commit.before`; nothing was written.
+        """
+
+    async def due(self, partition: int, until_us: int, limit: int) -> list[str]:
+        """Customers whose review time has come, the earliest first."""
+
+    async def next_due_us(self, partition: int) -> int:
+        """Earliest review time of all customers; `NEVER_US` if there is none."""
+
+    async def customers(
+        self, partition: int, cursor: int, count: int
+    ) -> tuple[int, list[str]]:
+        """About `count` customers and the cursor to go on with; 0 begins and ends."""
+
+    async def outbox(self, partition: int, after: str, count: int) -> list[tuple[str, bytes]]:
+        """Entries not yet trimmed, the oldest first, beginning after an entry id ("" for all)."""
+
+    async def trim_outbox(self, partition: int, through: str) -> None:
+        """Forget the entries up to and including one."""
+
+    async def installation(self) -> dict[str, str]:
+        """What was fixed when the installation began."""
+
+    async def found(self, facts: Mapping[str, str]) -> dict[str, str]:
+        """Fix what is not yet fixed; returns what holds."""
+
+    async def save_scorecard(self, version: str, body: bytes, *, current: bool) -> None:
+        """Keep a scorecard for ever; make it the one in use if `current`."""
+
+    async def scorecards(self) -> dict[str, bytes]:
+        """All scorecards by version."""
+
+    async def current_scorecard(self) -> str | None:
+        """Version of the one in use."""
+
+    async def close(self) -> None:
+        """Let go of connections."""

@@ -1,0 +1,425 @@
+"""The slice engine: decode → gather → load → advance → commit, for the partitions a worker owns.
+
+Knows the log and the store, not Faust: the worker, replay, verify and the simulator all drive this
+same code. The wall clock is an argument.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from schemas.dead_letter import DeadLetter
+from schemas.errors import FencedError, InvariantError
+from schemas.scorecard import Scorecard
+from schemas.transaction import DecodedBatch, decode_transactions
+from scoring.advance import Advanced, Events, advance
+from scoring.bootstrap import bootstrap_scorecard
+from scoring.business_calendar import BusinessCalendar
+from scoring.change_events import render
+from scoring.states import NEVER_US, UNKNOWN_US, States
+from scoring.timeline import Timeline
+from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
+from state.owner_cache import OwnerCache
+from state.store import Checkpoint, SliceCommit, Store
+from streams.homes import home_partition, sample_rank
+from streams.samples import sample_messages
+from streams.settings import Clock, Settings
+
+_US_PER_DAY = 86_400_000_000
+
+
+class Record(Protocol):
+    """What the engine reads of a Kafka record."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One slice as committed.
+
+    Attributes
+    ----------
+    partition : int
+    entry : str
+        Outbox entry that holds its messages; empty if there are none.
+    messages : list of Message
+        To be published, in order.
+    customers : int
+        Customers written.
+    """
+
+    partition: int
+    entry: str
+    messages: list[Message]
+    customers: int
+
+
+@dataclass(slots=True)
+class Owned:
+    """One partition of ours."""
+
+    partition: int
+    checkpoint: Checkpoint
+    timeline: Timeline
+    cache: OwnerCache
+    next_due_us: int
+    rescore_cursor: int | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class SliceEngine:
+    """Everything a worker does to its partitions' states.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    partitions : int
+        How many partitions each input topic has.
+    """
+
+    def __init__(self, store: Store, settings: Settings, partitions: int) -> None:
+        self.store = store
+        self.settings = settings
+        self.partitions = partitions
+        self.calendar = BusinessCalendar(settings.timezone)
+        self.owned: dict[int, Owned] = {}
+        self.scorecards: dict[str, Scorecard] = {}
+        self._topics = settings.input_topics
+        self._limits = settings.decoding_limits
+        self._generation_us = int(settings.dedup_horizon_days * _US_PER_DAY)
+
+    async def acquire(self, partition: int) -> Checkpoint:
+        """Become the owner of a partition and learn where it stands."""
+        checkpoint = await self.store.acquire(partition, self.settings.owner)
+        self.owned[partition] = await self._open(partition, checkpoint)
+        return self.owned[partition].checkpoint
+
+    async def resync(self, partition: int) -> Checkpoint | None:
+        """Drop what is in memory and read where the partition stands; None if it is lost.
+
+        After a refused or unanswered commit memory may be ahead of Redis or behind it.
+        """
+        held = await self.store.checkpoint(partition)
+        ours = self.owned.pop(partition, None)
+        if ours is None or held.epoch > ours.checkpoint.epoch:
+            return None
+        if held.epoch < ours.checkpoint.epoch:  # rolled back or flushed: begin a new epoch there
+            return await self.acquire(partition)
+        self.owned[partition] = await self._open(partition, held)
+        return self.owned[partition].checkpoint
+
+    def release(self, partition: int) -> None:
+        """Forget a partition that another worker takes over."""
+        self.owned.pop(partition, None)
+
+    async def _open(self, partition: int, checkpoint: Checkpoint) -> Owned:
+        await self.load_scorecards()
+        adoptions = checkpoint.adoptions
+        if not adoptions:
+            current = await self.store.current_scorecard()
+            card = self.scorecards[current] if current else await self._bootstrap()
+            adoptions = ((UNKNOWN_US, card.version),)
+            checkpoint = replace(checkpoint, adoptions=adoptions)
+        timeline = Timeline([(moment, self.scorecards[version]) for moment, version in adoptions])
+        offsets = {topic: checkpoint.next_offsets.get(topic, 0) for topic in self._topics}
+        return Owned(
+            partition=partition,
+            checkpoint=replace(checkpoint, next_offsets=offsets),
+            timeline=timeline,
+            cache=OwnerCache(self.settings.cache_customers_max // self.partitions),
+            next_due_us=await self.store.next_due_us(partition),
+            rescore_cursor=0 if timeline.current else None,
+        )
+
+    async def _bootstrap(self) -> Scorecard:
+        card = bootstrap_scorecard(
+            self.settings.family,
+            hysteresis=self.settings.hysteresis,
+            lifecycle=self.settings.lifecycle,
+        )
+        await self.store.save_scorecard(
+            card.version, card.model_dump_json().encode(), current=False
+        )
+        await self.load_scorecards()
+        return self.scorecards[card.version]
+
+    async def load_scorecards(self) -> None:
+        """Learn of scorecards published since."""
+        for version, body in (await self.store.scorecards()).items():
+            if version not in self.scorecards:
+                self.scorecards[version] = Scorecard.model_validate_json(body)
+
+    async def process(
+        self, topic: str, partition: int, records: Sequence[Record]
+    ) -> Committed | None:
+        """Count a run of records of one topic partition as one slice.
+
+        Returns
+        -------
+        Committed or None
+            None if all had been counted before.
+
+        Raises
+        ------
+        FencedError
+            Another worker owns the partition or Redis is not where we left it: `resync`.
+        StoreUnavailableError
+            Whether the slice was written is not known: `resync`.
+        """
+        owned = self._own(partition)
+        async with owned.lock:
+            start = owned.checkpoint.next_offsets[topic]
+            fresh = [record for record in records if record.offset >= start]
+            if not fresh:
+                return None
+            batch = decode_transactions(
+                [record.value for record in fresh],
+                [record.timestamp for record in fresh],
+                self._limits,
+            )
+            messages = self._dead_letters(topic, partition, fresh, batch)
+            home = self._at_home(owned, batch)
+            messages += self._detours(fresh, batch, home)
+            rows = np.flatnonzero(home)
+            ids, inverse = _unique([batch.customer_ids[row] for row in rows.tolist()])
+            states, newcomers = await self._load(owned, ids)
+            arrived_ms = np.array([record.timestamp for record in fresh], dtype=np.int64)
+            events = self._events(topic, fresh, batch, rows, inverse, arrived_ms)
+            advanced = advance(
+                states, events, owned.checkpoint.clock_us, owned.timeline, self.calendar
+            )
+            before = owned.checkpoint
+            after = replace(
+                before.moved(topic, fresh[-1].offset + 1),
+                clock_us=advanced.clock_us,
+                live=before.live or self._arrives_live(events, arrived_ms[batch.positions[rows]]),
+                applied=before.applied + len(events) - advanced.duplicates,
+                duplicates=before.duplicates + advanced.duplicates,
+                dead=before.dead + len(batch.rejects),
+                forwarded=before.forwarded + int((~home).sum()),
+                customers=before.customers + newcomers,
+            )
+            return await self._commit(owned, after, advanced, messages)
+
+    def caught_up_clock(self, partition: int, wall_us: int) -> int:
+        """The partition's clock if nothing is left to read: by the wall where that is meant."""
+        checkpoint = self._own(partition).checkpoint
+        by_wall = self.settings.clock is Clock.WALL or (
+            self.settings.clock is Clock.AUTO and checkpoint.live
+        )
+        return max(checkpoint.clock_us, wall_us) if by_wall else checkpoint.clock_us
+
+    async def sweep(self, partition: int, clock_us: int) -> Committed | None:
+        """Let silence do what it had to do by `clock_us`, for a bounded number of customers.
+
+        Returns
+        -------
+        Committed or None
+            None if no customer was due.
+        """
+        owned = self._own(partition)
+        if owned.next_due_us > clock_us:
+            return None
+        async with owned.lock:
+            ids = await self.store.due(partition, clock_us, self.settings.sweep_customers_max)
+            if not ids:
+                owned.next_due_us = await self.store.next_due_us(partition)
+                return None
+            states, _ = await self._load(owned, ids)
+            committed = await self._settle(owned, states, clock_us)
+            owned.next_due_us = await self.store.next_due_us(partition)
+            return committed
+
+    async def adopt(self, partition: int, version: str) -> bool:
+        """Take a scorecard into use, as of the partition's clock; False if it already is."""
+        owned = self._own(partition)
+        async with owned.lock:
+            if owned.timeline.card.version == version:
+                return False
+            if version not in self.scorecards:
+                await self.load_scorecards()
+            owned.timeline.adopt(owned.checkpoint.clock_us, self.scorecards[version])
+            after = replace(owned.checkpoint, adoptions=tuple(owned.timeline.adoptions))
+            nothing = advance(
+                States.blank([]), Events.none(), after.clock_us, owned.timeline, self.calendar
+            )
+            await self._commit(owned, after, nothing, [])
+            owned.rescore_cursor = 0
+            return True
+
+    async def rescore(self, partition: int) -> Committed | None:
+        """Bring some customers to the scorecard in use; None when all are or a page needed nothing."""
+        owned = self._own(partition)
+        if owned.rescore_cursor is None:
+            return None
+        async with owned.lock:
+            cursor, ids = await self.store.customers(
+                partition, owned.rescore_cursor, self.settings.sweep_customers_max
+            )
+            states, _ = await self._load(owned, list(dict.fromkeys(ids)))
+            stale = np.flatnonzero(states.numbers["card"] < owned.timeline.current)
+            committed = None
+            if len(stale):
+                clock_us = owned.checkpoint.clock_us
+                committed = await self._settle(owned, states.take(stale), clock_us)
+            owned.rescore_cursor = cursor or None
+            return committed
+
+    async def _settle(self, owned: Owned, states: States, clock_us: int) -> Committed:
+        clock_us = max(clock_us, owned.checkpoint.clock_us)
+        advanced = advance(states, Events.none(), clock_us, owned.timeline, self.calendar)
+        after = replace(owned.checkpoint, clock_us=advanced.clock_us)
+        return await self._commit(owned, after, advanced, [])
+
+    async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
+        """States of customers, and how many of them are new."""
+        cached, found = owned.cache.get(ids)
+        if len(found) == len(ids):
+            return cached, 0
+        missing = np.ones(len(ids), dtype=np.bool_)
+        missing[found] = False
+        absent = np.flatnonzero(missing)
+        wanted = [ids[row] for row in absent.tolist()]
+        stored = await self.store.load_many(owned.partition, wanted)
+        loaded = decode_rows(wanted, stored, owned.timeline, self._topics)
+        loaded.numbers["sample_rank"] = [sample_rank(customer_id) for customer_id in wanted]
+        newcomers = sum(fields is None for fields in stored)
+        states = States.blank(ids)
+        for part, rows in ((cached, found), (loaded, absent)):
+            states.numbers[rows] = part.numbers
+            states.days[rows] = part.days
+            states.ids_previous[rows] = part.ids_previous
+            states.ids_current[rows] = part.ids_current
+        return states, newcomers
+
+    def _events(
+        self,
+        topic: str,
+        records: Sequence[Record],
+        batch: DecodedBatch,
+        rows: np.ndarray[Any, Any],
+        inverse: np.ndarray[Any, Any],
+        arrived_ms: np.ndarray[Any, Any],
+    ) -> Events:
+        positions = batch.positions[rows]
+        offsets = np.array([record.offset for record in records], dtype=np.int64)
+        return Events(
+            rows=inverse,
+            occurred_at_us=batch.occurred_at_us[rows],
+            amount_units=batch.amount_units[rows],
+            is_refund=batch.is_refund[rows],
+            hashes=[batch.hashes[row] for row in rows.tolist()],
+            generations=np.maximum(arrived_ms[positions], 0) * 1000 // self._generation_us,
+            topics=np.full(len(rows), self._topics.index(topic), dtype=np.int64),
+            offsets=offsets[positions],
+        )
+
+    def _arrives_live(self, events: Events, arrived_ms: np.ndarray[Any, Any]) -> bool:
+        lag_us = arrived_ms * 1000 - events.occurred_at_us
+        return bool((lag_us <= self.settings.live_within_seconds * 1e6).any())
+
+    def _at_home(self, owned: Owned, batch: DecodedBatch) -> np.ndarray[Any, Any]:
+        """Which of the good records belong to this partition."""
+        homes: dict[str, bool] = {}
+        for customer_id in batch.customer_ids:
+            if customer_id not in homes:
+                homes[customer_id] = (
+                    customer_id in owned.cache
+                    or home_partition(customer_id, self.partitions) == owned.partition
+                )
+        return np.array([homes[customer_id] for customer_id in batch.customer_ids], dtype=np.bool_)
+
+    def _detours(
+        self, records: Sequence[Record], batch: DecodedBatch, home: np.ndarray[Any, Any]
+    ) -> list[Message]:
+        messages = []
+        for row in np.flatnonzero(~home).tolist():
+            record, customer_id = records[batch.positions[row]], batch.customer_ids[row]
+            messages.append(
+                Message(
+                    topic=self.settings.rekeyed_topic,
+                    key=customer_id.encode(),
+                    value=record.value,
+                    headers=list(record.headers),
+                    partition=home_partition(customer_id, self.partitions),
+                    timestamp_ms=max(record.timestamp, 0),
+                )
+            )
+        return messages
+
+    def _dead_letters(
+        self, topic: str, partition: int, records: Sequence[Record], batch: DecodedBatch
+    ) -> list[Message]:
+        messages = []
+        for index, error in batch.rejects:
+            record = records[index]
+            letter = DeadLetter.of(error, topic, partition, record.offset)
+            messages.append(
+                Message(
+                    topic=self.settings.dead_letter_topic,
+                    key=record.key,
+                    value=record.value,
+                    headers=[*record.headers, *letter.headers()],
+                    timestamp_ms=max(record.timestamp, 0),
+                )
+            )
+        return messages
+
+    async def _commit(
+        self, owned: Owned, after: Checkpoint, advanced: Advanced, messages: list[Message]
+    ) -> Committed:
+        states, partition, settings = advanced.states, owned.partition, self.settings
+        for key, headers, body in render(
+            advanced.changes,
+            states.customer_ids,
+            self._topics,
+            partition,
+            self.calendar,
+            settings.source,
+        ):
+            messages.append(
+                Message(topic=settings.changes_topic, key=key.encode(), value=body, headers=headers)
+            )
+        messages += sample_messages(states, after, settings, self.partitions)
+        commit = SliceCommit(
+            partition=partition,
+            before=owned.checkpoint,
+            after=after,
+            customer_ids=states.customer_ids,
+            rows=encode_rows(states, owned.timeline, self._topics, self.calendar),
+            due_at=due_scores(states.numbers),
+            outbox=pack_messages(messages),
+        )
+        entry = await self.store.commit_slice(commit)
+        owned.checkpoint = after
+        owned.cache.put(states)
+        if len(states):
+            soonest = int(states.numbers["next_review_us"].min())
+            owned.next_due_us = min(owned.next_due_us, soonest)
+        return Committed(partition, entry, messages, len(states))
+
+    def _own(self, partition: int) -> Owned:
+        owned = self.owned.get(partition)
+        if owned is None:
+            raise FencedError(f"partition {partition} is not ours")
+        return owned
+
+
+def _unique(ids: list[str]) -> tuple[list[str], np.ndarray[Any, Any]]:
+    """Distinct ids in order of first appearance, and the index of each into them."""
+    index: dict[str, int] = {}
+    inverse = [index.setdefault(customer_id, len(index)) for customer_id in ids]
+    if len(index) > len(ids):
+        raise InvariantError("more customers than events")
+    return list(index), np.array(inverse, dtype=np.intp)

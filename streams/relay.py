@@ -1,0 +1,78 @@
+"""The outbox relay: what was committed is published, in order, and only then forgotten.
+
+At least once: a crash between publishing and trimming publishes again, with the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from state.codec import Message, unpack_messages
+from state.store import Store
+from streams.engine import Committed
+
+_PAGE = 64  # outbox entries read at a time when a partition is taken over
+_BATCH_MESSAGES = 5_000  # published before trimming
+
+
+class Publishes(Protocol):
+    """What the relay needs of a producer."""
+
+    async def publish(self, messages: list[Message]) -> None:
+        """Send in order and wait for all acknowledgements."""
+
+
+class OutboxRelay:
+    """Publishes the outboxes of the partitions a worker owns.
+
+    Parameters
+    ----------
+    store : Store
+    publisher : Publishes
+    entries_max : int
+        Entries waiting before `submit` waits too.
+    """
+
+    def __init__(self, store: Store, publisher: Publishes, entries_max: int) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._waiting: asyncio.Queue[Committed] = asyncio.Queue(entries_max)
+
+    async def recover(self, partition: int) -> int:
+        """Publish what a former owner committed and may not have published; returns how many."""
+        after, count = "", 0
+        while page := await self._store.outbox(partition, after, _PAGE):
+            for _, packed in page:
+                messages = unpack_messages(packed)
+                await self._publisher.publish(messages)
+                count += len(messages)
+            after = page[-1][0]
+            await self._store.trim_outbox(partition, after)
+        return count
+
+    async def submit(self, committed: Committed) -> None:
+        """Hand over a slice just committed; waits while too many are unpublished."""
+        if committed.entry:
+            await self._waiting.put(committed)
+
+    async def run(self) -> None:
+        """Publish for ever; ends only by cancellation or an error, which must stop the worker."""
+        while True:
+            batch = [await self._waiting.get()]
+            size = len(batch[0].messages)
+            while size < _BATCH_MESSAGES and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+                size += len(batch[-1].messages)
+            await self._publisher.publish(
+                [message for committed in batch for message in committed.messages]
+            )
+            through = {committed.partition: committed.entry for committed in batch}
+            for partition, entry in through.items():
+                await self._store.trim_outbox(partition, entry)
+            for _ in batch:
+                self._waiting.task_done()
+
+    async def drain(self) -> None:
+        """Wait until all that was submitted is published and trimmed."""
+        await self._waiting.join()

@@ -1,0 +1,73 @@
+"""The sample of known customers that the learner learns from.
+
+Learning must not see events only: at an event silence is zero. So each partition reports those of its
+customers whose rank (a hash of the id) is among the lowest of all, whenever they change; the learner
+keeps the lowest `sample_customers_max` and evaluates them all at one moment.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from scoring.review import monetary_value
+from scoring.states import States
+from state.codec import Message
+from state.store import Checkpoint
+from streams.settings import Settings
+
+# How much lower than the expected cut a rank must lie to be left out: the cut is estimated from one
+# partition's count, which errs by about 1/sqrt(sample per partition). 1.5 is five sigma at 100.
+_SAFETY = 1.5
+
+SAMPLES_PARTITION = 0  # one learner: the worker that owns this partition of the samples topic
+
+
+class Sample(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One customer as the learner needs them; days since 1970-01-01, major units."""
+
+    customer_id: str
+    rank: float
+    frequency: int
+    first_day: int
+    last_day: int
+    monetary_value: float
+    clock_us: int
+
+
+encode_sample = msgspec.json.Encoder().encode
+decode_sample = msgspec.json.Decoder(Sample).decode
+
+
+def sample_messages(
+    states: States, checkpoint: Checkpoint, settings: Settings, partitions: int
+) -> list[Message]:
+    """Reports of the customers that may belong to the sample."""
+    known = max(checkpoint.customers, 1) * partitions
+    cut = _SAFETY * settings.sample_customers_max / known
+    numbers = states.numbers
+    rows = np.flatnonzero((numbers["sample_rank"] < cut) & (numbers["frequency"] >= 0))
+    if not len(rows):
+        return []
+    picked = numbers[rows]
+    columns = zip(
+        rows.tolist(),
+        picked["sample_rank"].tolist(),
+        picked["frequency"].tolist(),
+        picked["first_day"].tolist(),
+        picked["last_day"].tolist(),
+        monetary_value(picked).tolist(),
+        strict=True,
+    )
+    return [
+        Message(
+            topic=settings.samples_topic,
+            key=states.customer_ids[row].encode(),
+            value=encode_sample(
+                Sample(states.customer_ids[row], *values, clock_us=checkpoint.clock_us)
+            ),
+            headers=[],
+            partition=SAMPLES_PARTITION,
+        )
+        for row, *values in columns
+    ]
