@@ -37,6 +37,7 @@ from streams.record_batches import (
 
 SCHEME = "batch"
 _READ_SECONDS = 0.25  # how long a read waits for records; also how old `lag` may be when idle
+_GROUP_CHECK_SECONDS = 1.0
 _RESUME_SHARE = 0.8  # of broker_request_timeout, after which Faust resumes without a word
 _STALE = -1  # no generation has this id, so Faust's streams skip the message
 
@@ -98,9 +99,9 @@ class BatchConsumer(driver.Consumer):
         Parameters
         ----------
         tp : TP
-            Of another worker by now: nothing happens, its next assignment decides.
+            If it is no longer ours, nothing happens: the next assignment decides.
         offset : int
-            The next record delivered has this offset, or the first existing one after it.
+            The next record delivered has this offset, or is the first existing one after it.
         """
         known = self._partitions.get(tp)
         if known is not None:
@@ -132,6 +133,13 @@ class BatchConsumer(driver.Consumer):
         for tp in revoked:
             self._forget(tp)
         self._buffered_partitions.difference_update(revoked)
+
+    @Service.task
+    async def _watch_group(self) -> None:
+        """Stop the worker if its group membership has failed for good; it would idle for ever."""
+        while not self.should_stop:
+            await self.sleep(_GROUP_CHECK_SECONDS)
+            self._thread.raise_group_error()
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         try:

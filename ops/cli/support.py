@@ -1,0 +1,129 @@
+"""What all commands share: settings, clean endings, output for people and for machines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import datetime
+from enum import IntEnum
+from functools import wraps
+from typing import Any, NoReturn, ParamSpec
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from schemas.errors import (
+    ConfigurationError,
+    InvalidTransactionError,
+    PipelineError,
+    SourceFileError,
+    UnknownCustomerError,
+)
+from state.redis_store import RedisStore
+from streams.settings import Settings
+
+out = Console()
+err = Console(stderr=True)
+
+
+P = ParamSpec("P")
+
+
+class Exit(IntEnum):
+    """Exit codes; those above 60 are sysexits.h's."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNKNOWN_CUSTOMER = 3
+    BAD_INPUT = 65
+    UNAVAILABLE = 69
+    SOFTWARE = 70
+    CONFIG = 78
+
+
+def wall_us() -> int:
+    """The wall clock, microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Settings from the environment, with what the command line says instead."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        name = "EVERSCORE_" + "_".join(str(part) for part in detail["loc"]).upper()
+        raise ConfigurationError(
+            f"{name.removesuffix('_') or 'settings'}: {detail['msg']} "
+            f"(found {detail.get('input')!r})"
+        ) from None
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[RedisStore]:
+    """A store that is closed again."""
+    store = RedisStore(settings.redis, settings.keys)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def fail(message: str, code: Exit) -> NoReturn:
+    """One clear line on stderr, and an exit code that means something."""
+    err.print(f"[bold red]error[/] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def code_of(error: PipelineError) -> Exit:
+    """The exit code of an error."""
+    if isinstance(error, UnknownCustomerError):
+        return Exit.UNKNOWN_CUSTOMER
+    if isinstance(error, InvalidTransactionError | SourceFileError):
+        return Exit.BAD_INPUT
+    if isinstance(error, ConfigurationError):
+        return Exit.CONFIG
+    return Exit.UNAVAILABLE if error.retriable else Exit.SOFTWARE
+
+
+def command(
+    run: Callable[P, Coroutine[Any, Any, None] | None],
+) -> Callable[P, None]:
+    """Run a command, a coroutine or not, and end it cleanly whatever it meets."""
+
+    @wraps(run)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            outcome = run(*args, **kwargs)
+            if asyncio.iscoroutine(outcome):
+                asyncio.run(outcome)
+        except PipelineError as error:
+            fail(str(error).replace("[", r"\["), code_of(error))
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise typer.Exit(Exit.OK) from None
+
+    return wrapper
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on one line, for machines."""
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return str(value)

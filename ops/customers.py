@@ -1,0 +1,237 @@
+"""One customer as of any moment, for the people and services that ask.
+
+Reads the store, never writes it. What silence has done since the last event but no sweep has
+committed yet is computed here by the same `advance`, so an answer is never stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from schemas.change import ChangeType
+from schemas.errors import ConfigurationError, InvalidTransactionError, UnknownCustomerError, shown
+from schemas.scorecard import Scorecard
+from schemas.transaction import is_customer_id
+from scoring.advance import Events, advance
+from scoring.alive import prob_alive, prob_purchase
+from scoring.business_calendar import BusinessCalendar
+from scoring.change_events import expected_purchases_30d, rfm_of
+from scoring.ledger import DayEntry, unpack_days
+from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t_x_days
+from scoring.states import NEVER_US, UNKNOWN_US, Numbers, States
+from scoring.timeline import Card, Timeline
+from state.codec import decode_rows
+from state.store import Checkpoint, Store
+from streams.homes import home_partition
+from streams.settings import Clock, Settings
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HORIZON_DAYS = 30.0
+
+
+def moment(instant_us: int) -> datetime | None:
+    """A moment for people; None for those that are not."""
+    if instant_us in (NEVER_US, UNKNOWN_US):
+        return None
+    return _EPOCH + timedelta(microseconds=instant_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """A change that silence alone will bring."""
+
+    at: datetime
+    kind: str
+    previous: str | None
+    current: str | None
+
+
+class Customer:
+    """One customer as of one moment.
+
+    Parameters
+    ----------
+    states : States
+        One row, brought up to `as_of_us`.
+    as_of_us : int
+        Microseconds since 1970 UTC.
+    """
+
+    def __init__(
+        self, states: States, as_of_us: int, timeline: Timeline, calendar: BusinessCalendar
+    ) -> None:
+        self.customer_id = states.customer_ids[0]
+        self.as_of_us = as_of_us
+        self.stored: Numbers = states.numbers
+        self.card: Card = timeline.card
+        self._states = states
+        self._timeline = timeline
+        self._calendar = calendar
+        self.numbers: Numbers = states.numbers.copy()
+        self.numbers["as_of_us"] = max(as_of_us, int(states.numbers["as_of_us"][0]))
+        if self.scored:
+            self.numbers["prob_alive"] = self._prob_alive_at(self.numbers["as_of_us"])
+
+    @property
+    def scored(self) -> bool:
+        """Whether a purchase day is left to score."""
+        return bool(self.numbers["frequency"][0] >= 0)
+
+    @property
+    def purchase_days(self) -> list[DayEntry]:
+        """Days with a purchase that was not cancelled, ascending."""
+        return [entry for entry in unpack_days(self._states.days[0]) if entry.is_purchase_day]
+
+    def _prob_alive_at(self, instants_us: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        row = self.numbers
+        age = self._calendar.days_at(instants_us) - row["first_day"]
+        t_x = np.broadcast_to(t_x_days(row), age.shape)
+        frequency = np.broadcast_to(row["frequency"], age.shape)
+        return np.asarray(prob_alive(frequency, t_x, age, self.card.alive))
+
+    def outlook(self, days: int) -> list[tuple[datetime, float]]:
+        """P(alive) today and on each of the next days if nothing is bought."""
+        if not self.scored:
+            return []
+        steps = np.arange(days + 1) * 86_400_000_000 + int(self.numbers["as_of_us"][0])
+        return [
+            (_EPOCH + timedelta(microseconds=step), p)
+            for step, p in zip(steps.tolist(), self._prob_alive_at(steps).tolist(), strict=True)
+        ]
+
+    def foreseen(self) -> list[Foreseen]:
+        """Every change that silence alone will still bring, in order."""
+        states, found = self._states, []
+        while (at := int(states.numbers["next_review_us"][0])) != NEVER_US:
+            step = advance(states, Events.none(), at, self._timeline, self._calendar)
+            for block in step.changes.blocks:
+                kind = "segment" if block.kind is ChangeType.SEGMENT else "lifecycle"
+                when = _EPOCH + timedelta(microseconds=int(block.numbers["as_of_us"][0]))
+                found.append(Foreseen(when, kind, block.previous[0], block.current[0]))
+            states = step.states
+        return found
+
+    def profile(self) -> dict[str, Any]:
+        """Everything that `lookup` shows, plain values with units in their names."""
+        row, card = self.numbers, self.card
+        first, last = (int(row[name][0]) for name in ("first_at_us", "last_at_us"))
+        profile: dict[str, Any] = {
+            "customer_id": self.customer_id,
+            "as_of": moment(int(row["as_of_us"][0])),
+            "segment": card.segment_names[row["segment"]][0],
+            "segment_since": moment(int(row["segment_since_us"][0])),
+            "lifecycle": self.lifecycle,
+            "first_purchase_at": moment(first),
+            "last_purchase_at": moment(last),
+            "frequency": max(int(row["frequency"][0]), 0),
+            "monetary_value": float(monetary_value(row)[0]),
+            "monetary_total": int(row["purchase_units"][0]) / 10_000,
+            "refund_total": int(row["refund_units"][0]) / 10_000,
+            "sequence": int(row["sequence"][0]),
+            "scorecard": card.version,
+        }
+        if self.scored:
+            recency, frequency, monetary = rfm_of(row, card, self._calendar)[0].tolist()
+            z = card.segmenter.features(row["prob_alive"], row["frequency"], monetary_value(row))
+            distance, nearest = card.segmenter.margin(z, row["segment"])
+            profile |= {
+                "t_x_days": int(row["last_day"][0] - row["first_day"][0]),
+                "age_days": float(age_days(row, self._calendar)[0]),
+                "silence_days": float(silence_days(row, self._calendar)[0]),
+                "prob_alive": float(row["prob_alive"][0]),
+                "expected_purchases_30d": float(
+                    expected_purchases_30d(row, card, self._calendar)[0]
+                ),
+                "prob_purchase_30d": float(
+                    prob_purchase(
+                        HORIZON_DAYS,
+                        row["frequency"],
+                        t_x_days(row),
+                        age_days(row, self._calendar),
+                        card.alive,
+                    )[0]
+                ),
+                "rfm": {"recency": recency, "frequency": frequency, "monetary": monetary},
+                "margin": {
+                    "segment": card.segment_names[nearest][0],
+                    "distance": float(distance[0]),
+                },
+            }
+        profile["next_changes"] = [
+            {"at": step.at, "kind": step.kind, "current": step.current} for step in self.foreseen()
+        ]
+        return profile
+
+    @property
+    def lifecycle(self) -> str | None:
+        """active, fading or lost."""
+        index = int(self.numbers["lifecycle"][0])
+        return str(LIFECYCLES[index]) if index >= 0 else None
+
+
+async def partition_count(store: Store) -> int:
+    """How many partitions the installation was founded with.
+
+    Raises
+    ------
+    ConfigurationError
+        No worker has run here yet.
+    """
+    facts = await store.installation()
+    if "partitions" not in facts:
+        raise ConfigurationError(
+            "no worker has run against this Redis yet.", hint="Start one: everscore worker."
+        )
+    return int(facts["partitions"])
+
+
+def clock_of(checkpoint: Checkpoint, settings: Settings, wall_us: int) -> int:
+    """A partition's now: the wall clock where it is live, else the latest event time."""
+    by_wall = settings.clock is Clock.WALL or (settings.clock is Clock.AUTO and checkpoint.live)
+    return max(checkpoint.clock_us, wall_us) if by_wall else checkpoint.clock_us
+
+
+async def scorecards_of(store: Store) -> dict[str, Scorecard]:
+    """All scorecards by version."""
+    return {
+        version: Scorecard.model_validate_json(body)
+        for version, body in (await store.scorecards()).items()
+    }
+
+
+def timeline_of(checkpoint: Checkpoint, cards: dict[str, Scorecard]) -> Timeline:
+    """A partition's scorecards."""
+    return Timeline([(at, cards[version]) for at, version in checkpoint.adoptions])
+
+
+async def find_customer(
+    store: Store, settings: Settings, customer_id: str, wall_us: int, at_us: int | None = None
+) -> Customer:
+    """One customer as of now, or as of a later moment.
+
+    Raises
+    ------
+    UnknownCustomerError
+        No purchase of theirs has been counted.
+    InvalidTransactionError
+        The id cannot be one.
+    """
+    if not is_customer_id(customer_id):
+        raise InvalidTransactionError(f"{shown(customer_id)} is not a customer id")
+    partition = home_partition(customer_id, await partition_count(store))
+    checkpoint = await store.checkpoint(partition)
+    stored = await store.load_many(partition, [customer_id])
+    if stored[0] is None:
+        raise UnknownCustomerError(f"no purchase of customer {customer_id!r} has been counted")
+    timeline = timeline_of(checkpoint, await scorecards_of(store))
+    calendar = BusinessCalendar(settings.timezone)
+    states = decode_rows([customer_id], stored, timeline, settings.input_topics)
+    now_us = clock_of(checkpoint, settings, wall_us) if at_us is None else at_us
+    settled = advance(states, Events.none(), now_us, timeline, calendar).states
+    return Customer(settled, now_us, timeline, calendar)
+
+

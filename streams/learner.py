@@ -1,0 +1,134 @@
+"""The learner: a bounded uniform sample of known customers, and a try to learn from it now and then.
+
+Runs in the worker that owns the samples topic's only used partition; computes in a process of its own,
+so that learning never delays a purchase.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+
+from schemas.scorecard import Scorecard
+from scoring.business_calendar import BusinessCalendar
+from scoring.learning import LearningOptions, LearningSample, Lesson, learn
+from streams.samples import Sample, decode_sample
+from streams.settings import Settings
+
+
+class SampleKeeper:
+    """The customers with the lowest ranks, each as last reported.
+
+    Parameters
+    ----------
+    customers_max : int
+    """
+
+    def __init__(self, customers_max: int) -> None:
+        self._max = customers_max
+        self._samples: dict[str, Sample] = {}
+        self._highest: list[tuple[float, str]] = []  # a heap of (−rank, id)
+        self.clock_us = -(2**62)
+        self.reports = 0
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def clear(self) -> None:
+        """Forget everyone: another worker learns now."""
+        self._samples.clear()
+        self._highest.clear()
+
+    def report(self, raw: bytes | None) -> None:
+        """Take one record of the samples topic; without a value (erased) the customer goes."""
+        if raw is None:
+            return
+        sample = decode_sample(raw)
+        self.clock_us = max(self.clock_us, sample.clock_us)
+        self.reports += 1
+        if sample.customer_id not in self._samples:
+            if len(self._samples) >= self._max:
+                if sample.rank >= -self._highest[0][0]:
+                    return
+                _, evicted = heapq.heappop(self._highest)
+                del self._samples[evicted]
+            heapq.heappush(self._highest, (-sample.rank, sample.customer_id))
+        self._samples[sample.customer_id] = sample
+
+    def columns(self) -> LearningSample:
+        """The sample as columns, by rank, so that the order of reports does not matter."""
+        samples = sorted(self._samples.values(), key=lambda sample: sample.rank)
+        return LearningSample(
+            frequency=np.array([sample.frequency for sample in samples], dtype=np.int64),
+            first_day=np.array([sample.first_day for sample in samples], dtype=np.int64),
+            last_day=np.array([sample.last_day for sample in samples], dtype=np.int64),
+            monetary_value=np.array([sample.monetary_value for sample in samples]),
+        )
+
+
+def learning_options(settings: Settings) -> LearningOptions:
+    """What the settings say about learning."""
+    return LearningOptions(
+        family=settings.family,
+        segment_count=settings.segment_count,
+        hysteresis=settings.hysteresis,
+        lifecycle=settings.lifecycle,
+        first_fit_customers=settings.first_fit_customers,
+        first_fit_days=settings.first_fit_days,
+        gain_min=settings.learn_gain_min,
+    )
+
+
+class Learner:
+    """Tries to learn when enough has been reported since the last try.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.keeper = SampleKeeper(settings.sample_customers_max)
+        self._learnt_at_reports = 0
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def attempt(self, current: Scorecard) -> Lesson | None:
+        """Learn once; None if nothing was reported since the last try."""
+        keeper = self.keeper
+        if not len(keeper) or keeper.reports == self._learnt_at_reports:
+            return None
+        self._learnt_at_reports = keeper.reports
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool,
+            _learn,
+            keeper.columns(),
+            keeper.clock_us,
+            current,
+            learning_options(self._settings),
+            self._settings.timezone,
+            self._settings.seed + current.number,
+        )
+
+    def stop(self) -> None:
+        """End the learning process."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _learn(
+    sample: LearningSample,
+    now_us: int,
+    current: Scorecard,
+    options: LearningOptions,
+    timezone: str,
+    seed: int,
+) -> Any:
+    return learn(sample, now_us, current, options, BusinessCalendar(timezone), seed)

@@ -1,0 +1,343 @@
+"""One worker: the Faust app around the slice engine.
+
+Owns agents, timers and what to do when something fails. A worker that meets an unexpected error exits
+at once, without committing, and says why: what it did not commit is read again by the next owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Set
+from typing import Any
+
+import faust
+from faust.types import TP, AppT
+
+from schemas.errors import (
+    ConfigurationError,
+    FencedError,
+    PipelineError,
+    StoreUnavailableError,
+)
+from state.codec import Message
+from state.store import Store
+from streams.engine import Committed, SliceEngine
+from streams.learner import Learner
+from streams.publisher import Publisher
+from streams.record_batches import RecordBatch
+from streams.relay import OutboxRelay
+from streams.samples import SAMPLES_PARTITION
+from streams.settings import Settings
+from streams.transport import SCHEME, batch_topic, batch_transport
+
+log = logging.getLogger("everscore")
+
+EXIT_SOFTWARE = 70  # sysexits.h: our own bug, or a state of the world we must not go on in
+EXIT_UNAVAILABLE = 69
+EXIT_CONFIG = 78
+
+_BACKOFF_SECONDS_MAX = 5.0
+_SCORECARD_POLL_SECONDS = 0.5
+
+
+def exit_code(error: BaseException) -> int:
+    """What a process that stops because of an error tells its parent."""
+    if isinstance(error, ConfigurationError):
+        return EXIT_CONFIG
+    if isinstance(error, PipelineError) and error.retriable:
+        return EXIT_UNAVAILABLE
+    return EXIT_SOFTWARE
+
+
+def stop_at_once(error: BaseException) -> None:
+    """End the process without committing, closing or acknowledging anything."""
+    if isinstance(error, PipelineError):
+        print(f"everscore worker stops: {error}", file=sys.stderr)  # noqa: T201
+    else:
+        traceback.print_exception(error)
+        print(f"everscore worker stops on an unexpected error: {error!r}", file=sys.stderr)  # noqa: T201
+    sys.stderr.flush()
+    os._exit(exit_code(error))
+
+
+class ScoringWorker:
+    """What the agents and timers of one worker share.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.settings = settings
+        self.store = store
+        self.publisher = Publisher(settings)
+        self.relay = OutboxRelay(store, self.publisher, settings.relay_entries_max)
+        self.learner = Learner(settings)
+        self.learns = False
+        self.ready = asyncio.Event()
+        self._engine: SliceEngine | None = None
+        self._consumer: Any = None
+
+    @property
+    def engine(self) -> SliceEngine:
+        """The engine; there is one from the first assignment on."""
+        if self._engine is None:
+            raise ConfigurationError("the worker has not started")
+        return self._engine
+
+    async def start(self, app: AppT) -> None:
+        """Check the servers and the installation; called before the first partition is read.
+
+        Raises
+        ------
+        ConfigurationError
+            Redis may evict, or the installation was founded with other facts.
+        """
+        if self._engine is not None:
+            return
+        await self.store.check()
+        await self.publisher.start()
+        settings = self.settings
+        counts = {
+            topic: await self.publisher.partitions(topic) for topic in settings.input_topics
+        }
+        partitions = counts[settings.transactions_topic]
+        if counts[settings.rekeyed_topic] != partitions:
+            raise ConfigurationError(
+                f"topics {counts} must have the same number of partitions.",
+                hint=f"Recreate {settings.rekeyed_topic} with {partitions}.",
+            )
+        facts = {
+            "partitions": str(partitions),
+            "timezone": settings.timezone,
+            "currency": settings.currency,
+        }
+        held = await self.store.found(facts)
+        for name, value in facts.items():
+            if held[name] != value:
+                raise ConfigurationError(
+                    f"this installation was founded with {name} {held[name]!r}, not {value!r}.",
+                    hint="Its states cannot be read otherwise: set it back, or rebuild elsewhere.",
+                )
+        self._consumer = app.consumer
+        self._engine = SliceEngine(self.store, settings, partitions)
+
+    async def positions(self, assigned: Set[TP]) -> Mapping[TP, int]:
+        """Become the owner of the assigned partitions; where each is to be read from."""
+        inputs = self.settings.input_topics
+        ours = {tp.partition for tp in assigned if tp.topic in inputs}
+        self.learns = TP(self.settings.samples_topic, SAMPLES_PARTITION) in assigned
+        if not self.learns:
+            self.learner.keeper.clear()
+        for partition in set(self.engine.owned) - ours:
+            self.engine.release(partition)
+        offsets: dict[TP, int] = {}
+        for partition in sorted(ours):
+            checkpoint = await self.engine.acquire(partition)
+            await self.relay.recover(partition)
+            for topic in inputs:
+                offsets[TP(topic, partition)] = checkpoint.next_offsets[topic]
+        log.info("owns partitions %s", sorted(ours))
+        self.ready.set()
+        return {tp: offset for tp, offset in offsets.items() if tp in assigned and offset > 0}
+
+    async def count(self, batch: RecordBatch) -> bool:
+        """Process a batch in slices; False if it must not be acknowledged."""
+        size = self.settings.slice_records_max
+        for start in range(0, len(batch.records), size):
+            done = await self._try(
+                batch.partition,
+                self.engine.process,
+                batch.topic,
+                batch.partition,
+                batch.records[start : start + size],
+            )
+            if not done:
+                return False
+        return True
+
+    async def _try(
+        self, partition: int, step: Callable[..., Awaitable[Committed | None]], *args: Any
+    ) -> bool:
+        """Take a step and relay what it committed; False if memory had to be dropped instead."""
+        try:
+            committed = await step(*args)
+        except FencedError as error:
+            log.warning("partition %d: %s", partition, error)
+            await self._resync(partition)
+            return False
+        except StoreUnavailableError as error:
+            log.warning("%s", error)
+            await self._resync(partition)
+            return False
+        if committed is not None:
+            await self.relay.submit(committed)
+        return True
+
+    async def _resync(self, partition: int) -> None:
+        """Drop what memory holds of a partition and read on from where Redis stands."""
+        pause = 0.1
+        while True:
+            try:
+                checkpoint = await self.engine.resync(partition)
+                break
+            except StoreUnavailableError as error:
+                log.warning("waiting %.1f s: %s", pause, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _BACKOFF_SECONDS_MAX)
+        if checkpoint is None:
+            log.warning("partition %d has another owner; waiting for an assignment", partition)
+            return
+        await self.relay.recover(partition)
+        for topic in self.settings.input_topics:
+            await self._consumer.seek_partition(
+                TP(topic, partition), checkpoint.next_offsets[topic]
+            )
+
+    async def sweep_forever(self) -> None:
+        """Let silence do what it has to do, partition by partition."""
+        await self.ready.wait()
+        while True:
+            for partition in list(self.engine.owned):
+                await self._sweep(partition)
+            await asyncio.sleep(self.settings.sweep_interval_seconds)
+
+    async def _sweep(self, partition: int) -> None:
+        while (owned := self.engine.owned.get(partition)) is not None:
+            clock_us = owned.checkpoint.clock_us
+            if all(
+                self._consumer.caught_up(TP(topic, partition))
+                for topic in self.settings.input_topics
+            ):
+                clock_us = self.engine.caught_up_clock(partition, time.time_ns() // 1000)
+            if owned.next_due_us > clock_us:
+                return
+            if not await self._try(partition, self.engine.sweep, partition, clock_us):
+                return
+
+    async def follow_scorecards_forever(self) -> None:
+        """Take a new scorecard into use, then re-score everyone in the background."""
+        await self.ready.wait()
+        while True:
+            version = await self.store.current_scorecard()
+            for partition in list(self.engine.owned):
+                if version is not None and partition in self.engine.owned:
+                    await self._adopt(partition, version)
+                while self._must_rescore(partition):
+                    if not await self._try(partition, self.engine.rescore, partition):
+                        break
+            await asyncio.sleep(_SCORECARD_POLL_SECONDS)
+
+    async def _adopt(self, partition: int, version: str) -> None:
+        async def step() -> None:
+            if await self.engine.adopt(partition, version):
+                log.info("partition %d is scored by %s", partition, version)
+
+        await self._try(partition, step)
+
+    def _must_rescore(self, partition: int) -> bool:
+        owned = self.engine.owned.get(partition)
+        return owned is not None and owned.rescore_cursor is not None
+
+    async def learn_forever(self) -> None:
+        """Try to learn a better scorecard, if this worker is the one that learns."""
+        await self.ready.wait()
+        while True:
+            await asyncio.sleep(self.settings.learn_interval_seconds)
+            if not self.learns or not self.engine.owned:
+                continue
+            await self.engine.load_scorecards()
+            version = await self.store.current_scorecard()
+            card = self.engine.scorecards[version] if version else self._bootstrap_in_use()
+            lesson = await self.learner.attempt(card)
+            if lesson is None:
+                continue
+            log.info("learner: %s", lesson.reason)
+            if lesson.scorecard is not None:
+                body = lesson.scorecard.model_dump_json().encode()
+                version = lesson.scorecard.version
+                await self.store.save_scorecard(version, body, current=True)
+                await self.publisher.publish(
+                    [Message(self.settings.scorecards_topic, version.encode(), body, [])]
+                )
+
+    def _bootstrap_in_use(self) -> Any:
+        return next(iter(self.engine.owned.values())).timeline[0].scorecard
+
+
+def build_app(settings: Settings, store: Store) -> faust.App:
+    """The Faust app of one worker."""
+    app = faust.App(
+        settings.group,
+        broker=f"{SCHEME}://{settings.kafka.replace(',', f';{SCHEME}://')}",
+        autodiscover=False,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_buffer_maxsize=16,
+        stream_wait_empty=True,
+        broker_max_poll_records=settings.slice_records_max,
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 4,
+        consumer_max_fetch_size=settings.fetch_bytes_max,
+        broker_commit_interval=1.0,
+        stream_recovery_delay=0.0,
+    )
+    worker = ScoringWorker(store, settings)
+    transport = batch_transport(app)
+    transport.fetch_wait_ms_max = settings.fetch_max_wait_ms
+
+    async def positions(assigned: Set[TP]) -> Mapping[TP, int]:
+        try:
+            await worker.start(app)
+            return await worker.positions(assigned)
+        except Exception as error:  # noqa: BLE001 - every error ends the worker
+            stop_at_once(error)
+            raise
+
+    transport.positions = positions
+
+    async def transactions(stream: Any) -> None:
+        async for event in stream.noack().events():
+            if await worker.count(event.value):
+                app.consumer.ack(event.message)
+
+    async def samples(stream: Any) -> None:
+        async for event in stream.noack().events():
+            for record in event.value.records:
+                worker.learner.keeper.report(record.value)
+            app.consumer.ack(event.message)
+
+    async def failed(_: Any, error: BaseException) -> None:
+        stop_at_once(error)
+
+    app.agent(batch_topic(app, *settings.input_topics), name="transactions", on_error=failed)(
+        transactions
+    )
+    app.agent(batch_topic(app, settings.samples_topic), name="samples", on_error=failed)(samples)
+    for forever in (
+        worker.relay.run,
+        worker.sweep_forever,
+        worker.follow_scorecards_forever,
+        worker.learn_forever,
+    ):
+        app.task(_or_stop(forever))
+    return app
+
+
+def _or_stop(forever: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    async def run() -> None:
+        try:
+            await forever()
+        except Exception as error:  # noqa: BLE001 - every error ends the worker
+            stop_at_once(error)
+
+    run.__name__ = run.__qualname__ = forever.__name__
+    return run
