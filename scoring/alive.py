@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, hyp2f1, logit, roots_jacobi
+from scipy.linalg import eigh_tridiagonal
+from scipy.special import expit, hyp2f1, logit
 
 from schemas.errors import ShapeError, TimelineError
 from schemas.scorecard import AliveParams, Family
@@ -31,9 +32,11 @@ _NEAR_ONE = 2e-3
 _SIX_POINT_WEIGHTS = ((1, 150 / 256), (3, -25 / 256), (5, 3 / 256))
 
 # 2F1 beyond this is near overflow and (1−z)^(a−1) near underflow: a or b of some hundreds and
-# a horizon of hundreds of alphas. Quadrature takes over: 1.5 ms a row, 1e-8 at its worst.
-_QUADRATURE_NODES = 200
+# a horizon of hundreds of alphas, where scipy's 2F1 first loses digits, then all of them.
+# Quadrature takes over: 1.5 ms a row, 1e-8 at its worst.
 _HUGE = 1e200
+_FAR_Z, _FAR_A_OR_B = 0.999, 100.0
+_QUADRATURE_NODES = 200
 
 _SMALLEST_C = 1e-12  # a + b = 1 under BG/NBD is a removable 0·∞; this is far below 1e-9
 
@@ -119,7 +122,7 @@ def prob_alive_unchecked(
     """
     log_odds_dead = np.log1p((age_days - t_x_days) / (t_x_days + params.alpha_days))
     log_odds_dead *= frequency + params.r
-    if params.family is Family.MBGNBD:
+    if params.family == Family.MBGNBD:
         log_odds_dead += np.log(params.a / (frequency + params.b))
         return np.asarray(expit(-log_odds_dead))
     log_odds_dead += np.log(params.a / (np.maximum(frequency, 1) + (params.b - 1.0)))
@@ -156,7 +159,7 @@ def age_at_prob_alive(
     >>> prob_alive(x, t_x, age, params)
     array([0.5, 0.5])
     """
-    shift = 0.0 if params.family is Family.MBGNBD else 1.0
+    shift = 0.0 if params.family == Family.MBGNBD else 1.0
     odds = np.maximum(frequency, shift) + (params.b - shift)
     odds /= params.a
     # p = 0 gives log odds of −inf, and a tiny r + x an age beyond any float: both mean never.
@@ -251,17 +254,18 @@ def _purchases_if_alive(
     z: FloatArray, frequency: IntArray, params: AliveParams, a: float
 ) -> FloatArray:
     """c/(a−1) · [1 − (1−z)^(a−1) · 2F1(c−r−x, a−1; c; z)], for a away from 1."""
-    c_minus_x = a + params.b - (0.0 if params.family is Family.MBGNBD else 1.0)
+    c_minus_x = a + params.b - (0.0 if params.family == Family.MBGNBD else 1.0)
     if abs(c_minus_x) < _SMALLEST_C:
         c_minus_x = _SMALLEST_C
     upper = c_minus_x - params.r
     c = frequency + c_minus_x
     hyper = hyp2f1(upper, a - 1.0, c, z)
-    huge = ~(np.abs(hyper) < _HUGE)
-    if huge.any():
-        hyper[huge] = 0.0
+    far_z = _FAR_Z if max(a, params.b) > _FAR_A_OR_B else 1.0
+    far = ~(np.abs(hyper) < _HUGE) | (z > far_z)
+    if far.any():
+        hyper[far] = 0.0
     purchases = np.asarray(c / (a - 1.0) * (1.0 - (1.0 - z) ** (a - 1.0) * hyper))
-    for row in np.flatnonzero(huge):
+    for row in np.flatnonzero(far):
         purchases[row] = _by_quadrature(z[row], frequency[row] + params.r, a, c[row] + 1.0 - a)
     growth = max(1.0, a) * max(1.0, abs(upper + 1.0) / (c_minus_x + 1.0))
     small = z * growth < _SERIES_BELOW
@@ -280,8 +284,15 @@ def _purchases_if_alive_series(z: FloatArray, c: FloatArray, upper: float, a: fl
 
 
 def _by_quadrature(z: float, shape: float, a: float, b: float) -> float:
-    """One row of the same as the mean of (1 − (1 + p·z/(1−z))^−shape)/p over p ~ Beta(a, b)."""
-    nodes, weights = roots_jacobi(_QUADRATURE_NODES, b - 1.0, a - 1.0)
-    p = 0.5 * (nodes + 1.0)
-    purchases = -np.expm1(-shape * np.log1p(p * (z / (1.0 - z)))) / p
-    return float(weights @ purchases / weights.sum())
+    """One row of the same as the mean of (1 − (1 + p·z/(1−z))^−shape)/p over p ~ Beta(a, b).
+
+    Gauss–Jacobi by Golub and Welsch (1969), since scipy's weights overflow from a + b = 1000.
+    """
+    k = np.arange(1.0, _QUADRATURE_NODES)
+    m = 2.0 * k + (a + b - 2.0)
+    diagonal = 0.5 + 0.5 * (a - b) * (a + b - 2.0) / (m * (m + 2.0))
+    off = k * (k + a - 1.0) * (k + b - 1.0) / (m * m * (m + 1.0))
+    off[1:] *= (k[1:] + (a + b - 2.0)) / (m[1:] - 1.0)  # both are a + b − 1 at k = 1
+    p, vectors = eigh_tridiagonal(np.concatenate(([a / (a + b)], diagonal)), np.sqrt(off))
+    p = np.maximum(p, np.finfo(np.float64).tiny)
+    return float(vectors[0] ** 2 @ (-np.expm1(-shape * np.log1p(p * (z / (1.0 - z)))) / p))

@@ -58,7 +58,7 @@ class RedisStore:
     async def check(self) -> None:
         """See `Store.check`."""
         async with _reachable(self._name):
-            info = await self._redis.info("server", "memory")
+            info = await self._redis.info()  # naming sections needs Redis 7
         version = str(info["redis_version"])
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
             raise ConfigurationError(
@@ -105,14 +105,20 @@ class RedisStore:
             "checkpoint": checkpoint_fields(commit.after),
             "fields": FIELDS,
             "ids": commit.customer_ids,
-            "rows": commit.rows,
+            "rows": [row[:-1] for row in commit.rows],
             "due": ["+inf" if at == float("inf") else repr(at) for at in commit.due_at],
-            "outbox": commit.outbox,
         })
+        ledgers = [row[-1] for row in commit.rows]
         async with _reachable(self._name):
             done, result = await self._commit(
                 keys=[keys.partition(partition), keys.outbox(partition), keys.due(partition)],
-                args=[commit.before.epoch, keys.customer_prefix(partition), payload],
+                args=[
+                    commit.before.epoch,
+                    keys.customer_prefix(partition),
+                    payload,
+                    commit.outbox,
+                    *ledgers,
+                ],
             )
         if not done:
             held = read_checkpoint(_fields_of(result))

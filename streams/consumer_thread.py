@@ -86,11 +86,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         assigned = self._ensure_consumer().assignment()
         return (tp for tp in tps if tp in assigned and tp in self._epochs)
 
-    def raise_group_error(self) -> None:
-        """Raise what ended the consumer's group membership, if anything has."""
-        coordination = self._ensure_consumer()._coordinator._coordination_task
-        if coordination.done() and not coordination.cancelled():
-            coordination.result()
+    async def check_group(self) -> None:
+        """Raise, and so lift, an error that keeps the consumer from taking part in its group."""
+        await self.call_thread(self._check_group)
+
+    async def _check_group(self) -> None:
+        self._ensure_consumer()._coordinator.check_errors()
 
     async def seek_epoch(self, offsets: Mapping[TP, int], epoch: int) -> None:
         """Read on from `offsets`, under a new epoch; what was fetched before is thrown away."""

@@ -81,10 +81,17 @@ class Partition:
     pending: deque[ConsumerMessage] = field(default_factory=deque)  # delivered, oldest first
     acked_to: int | None = None
 
-    def settle(self) -> None:
-        """Advance over the acknowledged prefix; a failed batch holds back all later ones."""
+    def settle(self) -> int | None:
+        """End of the acknowledged prefix: a failed batch holds back all later ones."""
         while self.pending and self.pending[0].acked:
             self.acked_to = batch_of(self.pending.popleft()).next_offset
+        return self.acked_to
+
+    def lag(self) -> int:
+        """Offsets from the first unacknowledged one to the end of the log."""
+        self.settle()
+        done = batch_of(self.pending[0]).first_offset if self.pending else self.position
+        return max(0, self.end - done)
 
 
 class RecordBatchSchema(faust.Schema[Any, Any]):

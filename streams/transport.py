@@ -16,7 +16,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
 
-from aiokafka.errors import ConsumerStoppedError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, Message, TopicT
@@ -31,13 +31,13 @@ from streams.record_batches import (
     Partition,
     RecordBatch,
     RecordBatchSchema,
-    batch_of,
     message_of,
 )
 
 SCHEME = "batch"
 _READ_SECONDS = 0.25  # how long a read waits for records; also how old `lag` may be when idle
 _GROUP_CHECK_SECONDS = 1.0
+_GROUP_ERRORS_MAX = 5  # between two assignments; one may pass, five mean something is set wrong
 _RESUME_SHARE = 0.8  # of broker_request_timeout, after which Faust resumes without a word
 _STALE = -1  # no generation has this id, so Faust's streams skip the message
 
@@ -53,6 +53,7 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._partitions: dict[TP, Partition] = {}
         self._epoch = 0
+        self._group_errors = 0
         self._room = asyncio.Event()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
@@ -60,10 +61,6 @@ class BatchConsumer(driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Ask the hook where each partition resumes and go there; Faust calls it once assigned.
-
-        Returns
-        -------
-        mapping of TP to int
 
         Raises
         ------
@@ -74,6 +71,7 @@ class BatchConsumer(driver.Consumer):
         Exception
             Whatever the hook raises. All of them stop the worker.
         """
+        self._group_errors = 0
         hook = batch_transport(self.app).positions
         if hook is None:
             raise ConfigurationError("batch_transport(app).positions is not set.")
@@ -122,7 +120,7 @@ class BatchConsumer(driver.Consumer):
     def _forget(self, tp: TP) -> None:
         """Disown a partition's batches: streams skip those queued, `ack` ignores those at work."""
         partition = self._partitions.pop(tp, None)
-        for message in partition.pending if partition is not None else ():
+        for message in partition.pending if partition else ():
             message.generation_id = _STALE
             self._unacked_messages.discard(message)
 
@@ -136,10 +134,16 @@ class BatchConsumer(driver.Consumer):
 
     @Service.task
     async def _watch_group(self) -> None:
-        """Stop the worker if its group membership has failed for good; it would idle for ever."""
+        """Collect what goes wrong in the group: until somebody does, aiokafka stands still."""
         while not self.should_stop:
             await self.sleep(_GROUP_CHECK_SECONDS)
-            self._thread.raise_group_error()
+            try:
+                await self._thread.check_group()
+            except KafkaError as error:
+                self._group_errors += 1
+                if self._group_errors >= _GROUP_ERRORS_MAX:
+                    raise
+                self.log.warning("Could not join the group, trying again: %r", error)
 
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         try:
@@ -162,10 +166,12 @@ class BatchConsumer(driver.Consumer):
         epoch = self._epoch
         try:
             reads = await self._thread.read(tps, _READ_SECONDS)
-        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+        except KafkaError as error:
             if epoch != self._epoch or not self.flow_active:
-                return  # of a position that a seek has replaced since
-            raise OffsetsLostError(f"Kafka no longer holds the next offset: {error}.") from error
+                return  # a rebalance or a seek has overtaken it
+            if isinstance(error, OffsetOutOfRangeError):
+                raise OffsetsLostError(f"Kafka no longer holds an offset: {error}.") from error
+            raise
         for tp, read in reads.items():
             if read.records:
                 await self._deliver(tp, read)
@@ -204,12 +210,7 @@ class BatchConsumer(driver.Consumer):
         int >= 0, or None if the partition is not ours
         """
         partition = self._partitions.get(tp)
-        if partition is None:
-            return None
-        partition.settle()
-        pending = partition.pending
-        done = batch_of(pending[0]).first_offset if pending else partition.position
-        return max(0, partition.end - done)
+        return None if partition is None else partition.lag()
 
     def caught_up(self, tp: TP) -> bool:
         """Whether the partition is ours and all its records are acknowledged."""
@@ -239,10 +240,7 @@ class BatchConsumer(driver.Consumer):
 
     def _new_offset(self, tp: TP) -> int | None:
         partition = self._partitions.get(tp)
-        if partition is None:
-            return None
-        partition.settle()
-        return partition.acked_to
+        return None if partition is None else partition.settle()
 
     async def wait_empty(self) -> None:
         """Give the batches at work a few seconds to finish, then commit what is acknowledged."""

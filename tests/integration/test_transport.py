@@ -267,14 +267,7 @@ def test_rebalance_hands_partitions_over_without_loss(
     progress.mkdir()
     first = start(progress=str(progress), **shared)
     first.wait_for_records(1_000)
-    for _ in range(5):
-        second = start(progress=str(progress), **shared)
-        second.wait_for(lambda: second.journal() != [] or second.process.poll() is not None)
-        # The in-memory broker refuses a follower that asks for its share after the leader did;
-        # such a worker must stop, not idle. A real broker would have answered it.
-        if second.process.poll() is None:
-            break
-        assert "InvalidRequestError" in second.log()
+    second = start(progress=str(progress), **shared)
     second.wait_for_records(1_000)
     own = {(entry["topic"], entry["partition"]) for entry in second.journal()}
     assert len({partition for _, partition in own}) == 1, "equal partitions share a worker"
@@ -289,10 +282,22 @@ def test_rebalance_hands_partitions_over_without_loss(
 
 def _worker(words: dict[str, Any]) -> None:
     import faust
+    from aiokafka.coordinator.assignors.range import RangePartitionAssignor
     from faust.tables.manager import TableManager
     from faust.types import TP
 
+    from streams import consumer_thread
     from streams.transport import BatchConsumer, RecordBatch, batch_topic, batch_transport
+
+    class UnhurriedAssignor(RangePartitionAssignor):  # type: ignore[misc]
+        """The in-memory broker refuses a member that asks for its share after the leader did."""
+
+        @classmethod
+        def assign(cls, *arguments: Any) -> Any:
+            time.sleep(0.1)
+            return super().assign(*arguments)
+
+    consumer_thread.RangePartitionAssignor = UnhurriedAssignor
 
     class NoTables(TableManager):
         async def on_start(self) -> None:  # without the pause in which tables may register

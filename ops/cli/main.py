@@ -1,0 +1,27 @@
+"""The `everscore` command: one room per command, joined here."""
+
+from __future__ import annotations
+
+import typer
+
+from ops.cli.customers import explain, lookup
+from ops.cli.demo import demo
+from ops.cli.dlq import dlq
+from ops.cli.doctor import doctor
+from ops.cli.replay import replay
+from ops.cli.tail import tail
+from ops.cli.worker import worker
+
+app = typer.Typer(
+    name="everscore",
+    help="A live score of every customer: exact, explained, milliseconds after the event.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for run in (demo, worker, replay, lookup, explain, tail, doctor):
+    app.command()(run)
+app.add_typer(dlq, name="dlq")
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,5 @@
+"""`everscore replay`"""
+from ops.cli.support import command
+@command
+async def replay() -> None:
+    """x"""

@@ -1,0 +1,214 @@
+"""The batch transport's account of partitions, without a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any, NamedTuple
+
+import faust
+import pytest
+from faust.types import TP, Message
+from mode import Service
+
+from schemas.errors import ConfigurationError
+from streams.consumer_thread import Read
+from streams.record_batches import OffsetsLostError, RecordBatch, RecordBatchSchema, message_of
+from streams.transport import BatchConsumer, Transport, batch_topic, batch_transport
+
+HERE, THERE = TP("transactions", 0), TP("transactions", 1)
+
+
+class Record(NamedTuple):
+    offset: int
+    timestamp: int = 1_700_000_000_000
+    timestamp_type: int = 0
+
+
+def records(first: int, past_last: int) -> list[Record]:
+    return [Record(offset) for offset in range(first, past_last)]
+
+
+class FakeThread(Service):
+    """Stands for the consumer thread: a log of 100 records from offset 10 on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seeks: list[tuple[dict[TP, int], int]] = []
+
+    def assignment(self) -> set[TP]:
+        return {HERE, THERE}
+
+    async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, 10)
+
+    async def highwaters(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, 110)
+
+    async def seek_epoch(self, offsets: Mapping[TP, int], epoch: int) -> None:
+        self.seeks.append((dict(offsets), epoch))
+
+
+@pytest.fixture
+def app(tmp_path: Any) -> faust.App:
+    app = faust.App("unit", broker="batch://127.0.0.1:1", datadir=tmp_path, web_enabled=False)
+    app.consumer_generation_id = 7
+    return app
+
+
+@pytest.fixture
+async def consumer(app: faust.App, monkeypatch: pytest.MonkeyPatch) -> BatchConsumer:
+    monkeypatch.setattr(BatchConsumer, "_new_consumer_thread", lambda _: FakeThread())
+    delivered: list[Message] = []
+
+    async def callback(message: Message) -> None:
+        message.incref()
+        delivered.append(message)
+
+    async def nothing(*_: Any) -> None: ...
+
+    async def positions(assigned: Set[TP]) -> Mapping[TP, int]:
+        return {HERE: 20}
+
+    batch_transport(app).positions = positions
+    consumer = BatchConsumer(
+        app.transport,
+        callback=callback,
+        on_partitions_revoked=nothing,
+        on_partitions_assigned=nothing,
+    )
+    consumer.delivered = delivered  # type: ignore[attr-defined]
+    await consumer.seek_to_committed()
+    return consumer
+
+
+async def deliver(consumer: BatchConsumer, tp: TP, first: int, past_last: int) -> Message:
+    epoch = consumer._partitions[tp].epoch
+    await consumer._deliver(tp, Read(epoch, records(first, past_last), past_last, 110))
+    return consumer.delivered[-1]  # type: ignore[attr-defined,no-any-return]
+
+
+def test_named_partition_resumes_where_the_hook_says_and_others_at_the_earliest(
+    consumer: BatchConsumer,
+) -> None:
+    thread: Any = consumer._thread
+    assert thread.seeks == [({HERE: 20, THERE: 10}, 1)]
+
+
+@pytest.mark.parametrize("offset", [9, 111])
+async def test_position_outside_the_log_is_refused(consumer: BatchConsumer, offset: int) -> None:
+    async def positions(assigned: Set[TP]) -> Mapping[TP, int]:
+        return {THERE: offset}
+
+    batch_transport(consumer.app).positions = positions
+    with pytest.raises(OffsetsLostError, match=f"must resume at offset {offset}"):
+        await consumer.seek_to_committed()
+
+
+async def test_missing_hook_is_refused(consumer: BatchConsumer) -> None:
+    batch_transport(consumer.app).positions = None
+    with pytest.raises(ConfigurationError):
+        await consumer.seek_to_committed()
+
+
+async def test_batch_is_one_message_at_its_last_offset(consumer: BatchConsumer) -> None:
+    message = await deliver(consumer, HERE, 20, 25)
+    batch = message.value
+    assert isinstance(batch, RecordBatch)
+    assert (batch.first_offset, batch.next_offset, len(batch.records)) == (20, 25, 5)
+    assert (message.offset, message.tp, message.generation_id) == (24, HERE, 7)
+
+
+async def test_unacknowledged_batch_holds_back_all_later_offsets(consumer: BatchConsumer) -> None:
+    first = await deliver(consumer, HERE, 20, 25)
+    second = await deliver(consumer, HERE, 25, 30)
+    assert second.ack(consumer)
+    assert consumer._new_offset(HERE) is None
+    assert first.ack(consumer)
+    assert consumer._new_offset(HERE) == 30
+
+
+async def test_second_acknowledgement_changes_nothing(consumer: BatchConsumer) -> None:
+    message = await deliver(consumer, HERE, 20, 25)
+    assert consumer.ack(message)
+    assert not consumer.ack(message)
+    assert consumer._new_offset(HERE) == 25
+
+
+async def test_acknowledgement_by_the_stream_itself_counts_too(consumer: BatchConsumer) -> None:
+    message = await deliver(consumer, HERE, 20, 25)
+    message.acked = True  # what Faust's compiled stream does, besides writing to _acked
+    consumer._acked[HERE].append(24)
+    assert set(consumer._filter_tps_with_pending_acks()) == {HERE, THERE}
+    assert consumer._new_offset(HERE) == 25
+    assert not consumer._acked
+
+
+async def test_batch_disowned_by_a_seek_is_skipped_and_its_acknowledgement_ignored(
+    consumer: BatchConsumer,
+) -> None:
+    message = await deliver(consumer, HERE, 20, 25)
+    await consumer.seek_partition(HERE, 15)
+    assert message.generation_id != consumer.app.consumer_generation_id
+    assert not consumer.ack(message)
+    assert consumer._new_offset(HERE) is None
+    again = await deliver(consumer, HERE, 15, 30)
+    assert again.value.first_offset == 15  # type: ignore[union-attr]
+
+
+async def test_records_read_before_a_seek_are_dropped(consumer: BatchConsumer) -> None:
+    old = consumer._partitions[HERE].epoch
+    await consumer.seek_partition(HERE, 50)
+    await consumer._deliver(HERE, Read(old, records(20, 25), 25, 110))
+    assert consumer.delivered == []  # type: ignore[attr-defined]
+
+
+async def test_seek_of_a_partition_we_do_not_own_does_nothing(consumer: BatchConsumer) -> None:
+    await consumer.seek_partition(TP("transactions", 9), 0)
+    thread: Any = consumer._thread
+    assert len(thread.seeks) == 1
+
+
+async def test_revoked_partition_is_forgotten(consumer: BatchConsumer) -> None:
+    message = await deliver(consumer, HERE, 20, 25)
+    await consumer.on_partitions_revoked({HERE})
+    assert consumer.lag(HERE) is None
+    assert not consumer.caught_up(HERE)
+    assert not consumer.ack(message)
+    assert consumer.lag(THERE) == 100
+
+
+async def test_log_that_went_backwards_is_noticed(consumer: BatchConsumer) -> None:
+    with pytest.raises(OffsetsLostError, match="went back from 20 to 12"):
+        await deliver(consumer, HERE, 12, 15)
+
+
+async def test_lag_counts_from_the_first_unacknowledged_offset(consumer: BatchConsumer) -> None:
+    assert consumer.lag(HERE) == 90
+    first = await deliver(consumer, HERE, 20, 50)
+    last = await deliver(consumer, HERE, 50, 110)
+    consumer._partitions[HERE].position = 110
+    assert consumer.lag(HERE) == 90
+    consumer.ack(first)
+    assert (consumer.lag(HERE), consumer.caught_up(HERE)) == (60, False)
+    consumer.ack(last)
+    assert (consumer.lag(HERE), consumer.caught_up(HERE)) == (0, True)
+
+
+async def test_schema_hands_the_batch_on_untouched(app: faust.App) -> None:
+    batch = RecordBatch("transactions", 0, records(3, 5))
+    decode = RecordBatchSchema().compile(app)
+    event = await decode(message_of(batch, 7), propagate=True)
+    assert event.value is batch
+    assert isinstance(batch_topic(app, "transactions").schema, RecordBatchSchema)
+
+
+def test_other_transports_are_refused(tmp_path: Any) -> None:
+    stock = faust.App("unit", broker="kafka://127.0.0.1:1", datadir=tmp_path)
+    with pytest.raises(ConfigurationError, match="batch://"):
+        batch_transport(stock)
+
+
+def test_several_brokers_share_the_scheme(tmp_path: Any) -> None:
+    app = faust.App("unit", broker="batch://one:9092,two:9093", datadir=tmp_path)
+    assert isinstance(app.transport, Transport)
+    assert [(url.host, url.port) for url in app.transport.url] == [("one", 9092), ("two", 9093)]
