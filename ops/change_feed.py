@@ -71,9 +71,7 @@ def change_of(record: Any) -> dict[str, Any]:
     }
 
 
-async def records_to_end(
-    consumer: Any, partitions: list[Any]
-) -> AsyncIterator[Any]:
+async def records_to_end(consumer: Any, partitions: list[Any]) -> AsyncIterator[Any]:
     """All records the partitions held when asked, from the first."""
     ends = await consumer.end_offsets(partitions)
     begins = await consumer.beginning_offsets(partitions)

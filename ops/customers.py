@@ -233,5 +233,3 @@ async def find_customer(
     now_us = clock_of(checkpoint, settings, wall_us) if at_us is None else at_us
     settled = advance(states, Events.none(), now_us, timeline, calendar).states
     return Customer(settled, now_us, timeline, calendar)
-
-

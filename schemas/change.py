@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from uuid import UUID, uuid5
+from hashlib import sha1
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -75,7 +76,9 @@ class Review(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     at: datetime
-    segment: str | None = Field(description="The segment it leads to; null if only the lifecycle moves.")
+    segment: str | None = Field(
+        description="The segment it leads to; null if only the lifecycle moves."
+    )
     lifecycle: Lifecycle | None
 
 
@@ -94,7 +97,9 @@ class ChangeEvent(BaseModel):
     expected_purchases_30d: float = Field(ge=0)
     frequency: int = Field(ge=0, description="Repeat purchase days.")
     silence_days: float = Field(ge=0, description="Since the last purchase day began.")
-    monetary_value: float = Field(description="Mean of the day sums without the first; major units.")
+    monetary_value: float = Field(
+        description="Mean of the day sums without the first; major units."
+    )
     rfm: Rfm
     margin: Margin | None = Field(description="null: no purchase is left to score.")
     next_review: Review | None = Field(description="null: silence changes nothing any more.")
@@ -102,13 +107,22 @@ class ChangeEvent(BaseModel):
     source: Source
 
 
-def change_id(change_type: ChangeType, identity: str) -> UUID:
+def change_id(change_type: ChangeType, identity: str) -> str:
     """UUIDv5 of everything that identifies a change.
 
     The same change always has the same id, two different changes never share one: `identity`
     holds customer, sequence, previous, current, cause, event time and scorecard.
+
+    >>> change_id(ChangeType.SEGMENT, "x") == str(uuid5(_CHANGES, "everscore.segment.changed.v1\\nx"))
+    True
     """
-    return uuid5(_CHANGES, f"{change_type}\n{identity}")
+    # uuid.uuid5 spelled out: building and printing a UUID object costs three times the hash.
+    name = f"{change_type}\n{identity}".encode()
+    digest = bytearray(sha1(_CHANGES.bytes + name, usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def cloud_event_headers(
@@ -117,7 +131,7 @@ def cloud_event_headers(
     """Headers of a CloudEvent 1.0 in the Kafka binding's binary mode."""
     return [
         ("ce_specversion", b"1.0"),
-        ("ce_id", str(change_id(change_type, identity)).encode()),
+        ("ce_id", change_id(change_type, identity).encode()),
         ("ce_type", change_type.encode()),
         ("ce_source", source.encode()),
         ("ce_subject", subject.encode()),

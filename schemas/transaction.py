@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -52,6 +53,11 @@ _CUSTOMER_ID = re.compile(CUSTOMER_ID_PATTERN[:-1] + r"\Z")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# An offset can carry a moment of the years 1 or 9999 out of the years that UTC has names for.
+_FIRST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def is_customer_id(text: str) -> bool:
@@ -62,7 +68,9 @@ def is_customer_id(text: str) -> bool:
     """
     if _CUSTOMER_ID.match(text) is None:
         return False
-    return text.isascii() or (text.isprintable() and text.encode("utf-8", "ignore").decode() == text)
+    return text.isascii() or (
+        text.isprintable() and text.encode("utf-8", "ignore").decode() == text
+    )
 
 
 def _customer_id(value: Any) -> Any:
@@ -79,6 +87,16 @@ def _rfc3339(value: Any) -> Any:
         return value
     if not isinstance(value, str) or value.lstrip("+-").replace(".", "", 1).isdigit():
         raise ValueError(f"occurred_at {shown(value)} must be an RFC 3339 string with an offset")
+    try:
+        # The hot path's own parser: pydantic's cuts what is finer than a microsecond, this one rounds.
+        return msgspec.convert(value, _Moment)
+    except msgspec.ValidationError:
+        return value
+
+
+def _within_calendar(value: datetime) -> datetime:
+    if not _FIRST_US <= (value - _EPOCH) // _MICROSECOND <= _LAST_US:
+        raise ValueError(f"occurred_at {value.isoformat()} lies outside the years 1 to 9999 of UTC")
     return value
 
 
@@ -122,17 +140,19 @@ class Transaction(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, title="Transaction v1")
 
-    transaction_id: Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARS_MAX)] = Field(
-        description="Counts once, however often it is published."
+    transaction_id: Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARS_MAX)] = (
+        Field(description="Counts once, however often it is published.")
     )
     customer_id: CustomerId = Field(description="Also the record's key.")
-    occurred_at: Annotated[AwareDatetime, BeforeValidator(_rfc3339)] = Field(
-        description="RFC 3339 with an offset."
-    )
+    occurred_at: Annotated[
+        AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_within_calendar)
+    ] = Field(description="RFC 3339 with an offset.")
     amount: Annotated[Decimal, BeforeValidator(_amount)] = Field(
         description="Major units, a number or a decimal string; rounded half-even to 1/10,000."
     )
-    currency: Currency | None = Field(default=None, description="ISO 4217; the configured one if absent.")
+    currency: Currency | None = Field(
+        default=None, description="ISO 4217; the configured one if absent."
+    )
     kind: Kind = Kind.PURCHASE
     items: tuple[Item, ...] = ()
     channel: str | None = None
@@ -226,7 +246,7 @@ class _Wire(msgspec.Struct, gc=False):
 
     transaction_id: Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX)]
     customer_id: Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX)]
-    occurred_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    occurred_at: _Moment
     amount: int | float
     currency: str | None = None
     kind: Kind = Kind.PURCHASE
@@ -315,9 +335,16 @@ def _read(value: bytes | None, limits: DecodingLimits) -> tuple[str, bytes, int,
             f"record of {len(value):,} bytes is larger than the limit of {limits.record_bytes_max:,}"
         )
     try:
+        if not value.isascii():
+            value.decode()  # the decoder does not look into fields it does not know
         wire = _decode_wire(value)
+        occurred_at_us = (wire.occurred_at - _EPOCH) // _MICROSECOND
+        if not _FIRST_US <= occurred_at_us <= _LAST_US:
+            return _read_slowly(value, limits)
         amount = wire.amount
-        if not -AMOUNT_MAJOR_MAX <= amount <= AMOUNT_MAJOR_MAX or not is_customer_id(wire.customer_id):
+        if not -AMOUNT_MAJOR_MAX <= amount <= AMOUNT_MAJOR_MAX or not is_customer_id(
+            wire.customer_id
+        ):
             return _read_slowly(value, limits)
         if wire.currency is not None and wire.currency != limits.currency:
             return _read_slowly(value, limits)
@@ -333,7 +360,7 @@ def _read(value: bytes | None, limits: DecodingLimits) -> tuple[str, bytes, int,
         return (
             wire.customer_id,
             transaction_hash(wire.transaction_id),
-            (wire.occurred_at - _EPOCH) // _MICROSECOND,
+            occurred_at_us,
             abs(units),
             wire.kind is Kind.REFUND or amount < 0,
         )
@@ -360,7 +387,7 @@ def _too_far_ahead(
     occurred_at_us: int, timestamp_ms: int, limits: DecodingLimits
 ) -> FutureTransactionError:
     occurred_at = _EPOCH + timedelta(microseconds=occurred_at_us)
-    recorded_at = _EPOCH + timedelta(milliseconds=timestamp_ms)
+    recorded_at = _EPOCH + timedelta(milliseconds=max(timestamp_ms, 0))  # −1: it has none
     return FutureTransactionError(
         f"occurred_at {occurred_at.isoformat()} lies more than {limits.future_us_max // 1_000_000} s "
         f"ahead of its record's timestamp {recorded_at.isoformat(timespec='milliseconds')}"

@@ -180,4 +180,3 @@ def next_reviews(numbers: Numbers, card: Card) -> list[dict[str, Any] | None]:
             strict=True,
         )
     ]
-

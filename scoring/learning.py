@@ -90,10 +90,13 @@ class Lesson:
     ----------
     scorecard : Scorecard or None
         None: nothing worth publishing, `reason` says why.
+    premature : bool
+        There is not enough to learn from yet: worth another try soon.
     """
 
     scorecard: Scorecard | None
     reason: str
+    premature: bool = False
 
 
 def learn(
@@ -118,7 +121,7 @@ def learn(
     first = current.origin is Origin.BOOTSTRAP
     shortage = _shortage(sample, age_days, options) if first else None
     if shortage is not None:
-        return Lesson(None, shortage)
+        return Lesson(None, shortage, premature=True)
     t_x_days = (sample.last_day - sample.first_day).astype(np.float64)
     age_days = np.maximum(age_days, t_x_days)
     try:
@@ -130,7 +133,7 @@ def learn(
             start=None if first else current.alive,
         )
     except DegenerateFitError as error:
-        return Lesson(None, f"no fit: {error}")
+        return Lesson(None, f"no fit: {error}", premature=first)
     prob_alive = prob_alive_unchecked(sample.frequency, t_x_days, age_days, fitted.params)
     features = log_features(prob_alive, sample.frequency, sample.monetary_value)
     scaler = _scaler(features)
@@ -147,7 +150,9 @@ def learn(
     if not first:
         shift = _prob_alive_shift(sample, t_x_days, age_days, current.alive, prob_alive)
         if gain <= options.gain_min and shift <= _PROB_ALIVE_SHIFT_MAX:
-            return Lesson(None, f"inertia falls by {gain:.1%}, P(alive) moves by {shift:.3f}: too little")
+            return Lesson(
+                None, f"inertia falls by {gain:.1%}, P(alive) moves by {shift:.3f}: too little"
+            )
     names, centroids = _named(current, before, centroids, scaler)
     silence_days = age_days - t_x_days
     return Lesson(

@@ -262,14 +262,16 @@ class RecentIds(NamedTuple):
 
 def pack_ledger(days: bytes, recent: RecentIds) -> bytes:
     """The `ledger` field of a customer's hash."""
-    return b"".join((
-        varint(len(days)),
-        days,
-        varint(recent.generation),
-        varint(len(recent.previous)),
-        recent.previous,
-        recent.current,
-    ))
+    return b"".join(
+        (
+            varint(len(days)),
+            days,
+            varint(recent.generation),
+            varint(len(recent.previous)),
+            recent.previous,
+            recent.current,
+        )
+    )
 
 
 def unpack_ledger(ledger: bytes) -> tuple[bytes, RecentIds]:

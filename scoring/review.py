@@ -75,9 +75,7 @@ def cross(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> None:
     z = _features(numbers, card, calendar)
     foreseen = numbers["next_segment"]
     moved = np.where(foreseen == NONE, numbers["segment"], foreseen)
-    numbers["segment"] = np.where(
-        foreseen == NONE, moved, card.segmenter.assign(z, moved)
-    )
+    numbers["segment"] = np.where(foreseen == NONE, moved, card.segmenter.assign(z, moved))
     foreseen = numbers["next_lifecycle"]
     numbers["lifecycle"] = np.where(foreseen == NONE, numbers["lifecycle"], foreseen)
     _arm(numbers, z, card, calendar)
@@ -95,16 +93,12 @@ def _features(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> Float
 def _arm(numbers: Numbers, z: FloatArray, card: Card, calendar: BusinessCalendar) -> None:
     segment_p, next_segment = card.segmenter.next_by_silence(z, numbers["segment"])
     lifecycle_p = card.lifecycle_floor[numbers["lifecycle"]]
-    at = np.stack([
-        _instant_at(p, numbers, card, calendar) for p in (segment_p, lifecycle_p)
-    ])
+    at = np.stack([_instant_at(p, numbers, card, calendar) for p in (segment_p, lifecycle_p)])
     soonest = at.min(axis=0)
     never = soonest == NEVER_US
     numbers["next_review_us"] = soonest
     numbers["next_segment"] = np.where(never | (at[0] > soonest), NONE, next_segment)
-    numbers["next_lifecycle"] = np.where(
-        never | (at[1] > soonest), NONE, numbers["lifecycle"] + 1
-    )
+    numbers["next_lifecycle"] = np.where(never | (at[1] > soonest), NONE, numbers["lifecycle"] + 1)
 
 
 def _instant_at(

@@ -21,16 +21,20 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def log_features(prob_alive: FloatArray, frequency: IntArray, monetary_value: FloatArray) -> FloatArray:
+def log_features(
+    prob_alive: FloatArray, frequency: IntArray, monetary_value: FloatArray
+) -> FloatArray:
     """P(alive), log(1 + repeat purchases), log(1 + mean day sum); float64, shape (n, 3).
 
     A negative mean (refunds above purchases) counts as none.
     """
-    return np.column_stack((
-        prob_alive,
-        np.log1p(np.maximum(frequency, 0)),
-        np.log1p(np.maximum(monetary_value, 0.0)),
-    ))
+    return np.column_stack(
+        (
+            prob_alive,
+            np.log1p(np.maximum(frequency, 0)),
+            np.log1p(np.maximum(monetary_value, 0.0)),
+        )
+    )
 
 
 class Segmenter:

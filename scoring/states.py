@@ -26,35 +26,37 @@ UNKNOWN_US = int(np.iinfo(np.int64).min)
 NONE = -1
 """Stands for "no such segment, lifecycle or topic" in index columns."""
 
-NUMBERS = np.dtype([
-    # from the ledger
-    ("frequency", np.int64),  # purchase days − 1; −1: nothing left to score
-    ("first_day", np.int64),  # purchase days, days since 1970-01-01
-    ("last_day", np.int64),
-    ("repeat_units", np.int64),  # 1/10,000 major units
-    ("purchase_units", np.int64),
-    ("refund_units", np.int64),
-    ("first_at_us", np.int64),  # of any purchase, cancelled or not; UTC microseconds
-    ("last_at_us", np.int64),
-    ("tail", np.int64),
-    ("tail_day", np.int64),
-    ("ids_generation", np.int64),
-    # from scoring
-    ("as_of_us", np.int64),  # when the customer was last evaluated, event time
-    ("prob_alive", np.float64),
-    ("card", np.int64),  # index into the partition's scorecard timeline
-    ("segment", np.int64),  # index into that scorecard's names
-    ("segment_since_us", np.int64),
-    ("lifecycle", np.int64),  # index into LIFECYCLES
-    ("next_review_us", np.int64),
-    ("next_segment", np.int64),  # what silence leads to at next_review_us
-    ("next_lifecycle", np.int64),
-    ("sequence", np.int64),
-    ("sample_rank", np.float64),  # uniform in [0, 1) by hash of the id; not stored
-    # the last record applied
-    ("source_topic", np.int64),  # index into the partition's input topics
-    ("source_offset", np.int64),
-])
+NUMBERS = np.dtype(
+    [
+        # from the ledger
+        ("frequency", np.int64),  # purchase days − 1; −1: nothing left to score
+        ("first_day", np.int64),  # purchase days, days since 1970-01-01
+        ("last_day", np.int64),
+        ("repeat_units", np.int64),  # 1/10,000 major units
+        ("purchase_units", np.int64),
+        ("refund_units", np.int64),
+        ("first_at_us", np.int64),  # of any purchase, cancelled or not; UTC microseconds
+        ("last_at_us", np.int64),
+        ("tail", np.int64),
+        ("tail_day", np.int64),
+        ("ids_generation", np.int64),
+        # from scoring
+        ("as_of_us", np.int64),  # when the customer was last evaluated, event time
+        ("prob_alive", np.float64),
+        ("card", np.int64),  # index into the partition's scorecard timeline
+        ("segment", np.int64),  # index into that scorecard's names
+        ("segment_since_us", np.int64),
+        ("lifecycle", np.int64),  # index into LIFECYCLES
+        ("next_review_us", np.int64),
+        ("next_segment", np.int64),  # what silence leads to at next_review_us
+        ("next_lifecycle", np.int64),
+        ("sequence", np.int64),
+        ("sample_rank", np.float64),  # uniform in [0, 1) by hash of the id; not stored
+        # the last record applied
+        ("source_topic", np.int64),  # index into the partition's input topics
+        ("source_offset", np.int64),
+    ]
+)
 
 _BLANK = np.zeros((), dtype=NUMBERS)
 for _name, _value in {

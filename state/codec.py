@@ -49,7 +49,9 @@ _LIFECYCLE_TEXTS = [*(str(name) for name in LIFECYCLES), ""]
 Row = Sequence[str | bytes]
 
 
-def encode_rows(states: States, timeline: Timeline, topics: Sequence[str], calendar: BusinessCalendar) -> list[Row]:
+def encode_rows(
+    states: States, timeline: Timeline, topics: Sequence[str], calendar: BusinessCalendar
+) -> list[Row]:
     """Values of each customer's hash, in the order of `FIELDS`.
 
     All customers must stand on the scorecard now in use, as they do after `advance`.
@@ -66,7 +68,10 @@ def encode_rows(states: States, timeline: Timeline, topics: Sequence[str], calen
         list(map(repr, monetary_value(numbers).tolist())),
         _money(numbers["purchase_units"]),
         _money(numbers["refund_units"]),
-        [repr(p) if ok else "" for p, ok in zip(numbers["prob_alive"].tolist(), scored.tolist(), strict=True)],
+        [
+            repr(p) if ok else ""
+            for p, ok in zip(numbers["prob_alive"].tolist(), scored.tolist(), strict=True)
+        ],
         _times(numbers["as_of_us"]),
         list(map(repr, expected_purchases_30d(numbers, card, calendar).tolist())),
         [names[index] for index in numbers["segment"].tolist()],

@@ -9,10 +9,12 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import (
     BusyLoadingError,
     ReadOnlyError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
@@ -92,22 +94,22 @@ class RedisStore:
             pipeline.hmget(self._keys.customer(partition, customer_id), _FIELD_BYTES)
         async with _reachable(self._name):
             rows = await pipeline.execute()
-        return [
-            None if row[-1] is None else dict(zip(FIELDS, row, strict=True)) for row in rows
-        ]
+        return [None if row[-1] is None else dict(zip(FIELDS, row, strict=True)) for row in rows]
 
     async def commit_slice(self, commit: SliceCommit) -> str:
         """See `Store.commit_slice`."""
         keys = self._keys
         partition = commit.partition
-        payload = msgspec.msgpack.encode({
-            "expected": offset_fields(commit.before),
-            "checkpoint": checkpoint_fields(commit.after),
-            "fields": FIELDS,
-            "ids": commit.customer_ids,
-            "rows": [row[:-1] for row in commit.rows],
-            "due": ["+inf" if at == float("inf") else repr(at) for at in commit.due_at],
-        })
+        payload = msgspec.msgpack.encode(
+            {
+                "expected": offset_fields(commit.before),
+                "checkpoint": checkpoint_fields(commit.after),
+                "fields": FIELDS,
+                "ids": commit.customer_ids,
+                "rows": [row[:-1] for row in commit.rows],
+                "due": ["+inf" if at == float("inf") else repr(at) for at in commit.due_at],
+            }
+        )
         ledgers = [row[-1] for row in commit.rows]
         async with _reachable(self._name):
             done, result = await self._commit(

@@ -98,9 +98,7 @@ class Store(Protocol):
     async def checkpoint(self, partition: int) -> Checkpoint:
         """Read without becoming the owner."""
 
-    async def load_many(
-        self, partition: int, customer_ids: Sequence[str]
-    ) -> list[Fields | None]:
+    async def load_many(self, partition: int, customer_ids: Sequence[str]) -> list[Fields | None]:
         """Hashes of customers in one round trip; None for those not known."""
 
     async def commit_slice(self, commit: SliceCommit) -> str:
@@ -123,9 +121,7 @@ class Store(Protocol):
     async def next_due_us(self, partition: int) -> int:
         """Earliest review time of all customers; `NEVER_US` if there is none."""
 
-    async def customers(
-        self, partition: int, cursor: int, count: int
-    ) -> tuple[int, list[str]]:
+    async def customers(self, partition: int, cursor: int, count: int) -> tuple[int, list[str]]:
         """About `count` customers and the cursor to go on with; 0 begins and ends."""
 
     async def outbox(self, partition: int, after: str, count: int) -> list[tuple[str, bytes]]:

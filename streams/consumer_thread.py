@@ -20,6 +20,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 _COMMIT_SECONDS_MAX = 5.0  # progress is kept elsewhere: a broker in trouble must not hold us up
+_STOP_SECONDS_MAX = 5.0  # afterwards the group waits for our session to end, no worse
 
 
 class Read(NamedTuple):
@@ -37,6 +38,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._epochs: dict[TP, int] = {}
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group, or give up: aiokafka looks for a lost coordinator for ever."""
+        # A task of its own, since aiokafka lets the cancellation of its fetches escape from stop().
+        leaving = asyncio.ensure_future(super().on_thread_stop())
+        await asyncio.wait([leaving], timeout=_STOP_SECONDS_MAX)
+        if not leaving.done() or leaving.cancelled() or leaving.exception() is not None:
+            self.log.warning("The group may not know that we left; it waits for our session to end")
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf

@@ -21,7 +21,7 @@ from scoring.advance import Advanced, Events, advance
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
 from scoring.change_events import render
-from scoring.states import NEVER_US, UNKNOWN_US, States
+from scoring.states import UNKNOWN_US, States
 from scoring.timeline import Timeline
 from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
 from state.owner_cache import OwnerCache

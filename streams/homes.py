@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 from aiokafka.partitioner import murmur2
@@ -15,7 +16,17 @@ def home_partition(customer_id: str, partitions: int) -> int:
     >>> home_partition("C-42", 4)
     3
     """
-    return int((murmur2(customer_id.encode()) & 0x7FFFFFFF) % partitions)
+    return partition_of(customer_id.encode(), partitions)
+
+
+def partition_of(key: bytes | None, partitions: int) -> int:
+    """Partition of a key; a record without one goes to the first."""
+    return 0 if key is None else _positive_murmur2(key) % partitions
+
+
+@lru_cache(maxsize=262_144)  # keys of 20 bytes: about 50 MB when full; a miss costs 8 µs
+def _positive_murmur2(key: bytes) -> int:
+    return int(murmur2(key) & 0x7FFFFFFF)
 
 
 def sample_rank(customer_id: str) -> float:

@@ -20,6 +20,8 @@ from scoring.learning import LearningOptions, LearningSample, Lesson, learn
 from streams.samples import Sample, decode_sample
 from streams.settings import Settings
 
+_US_PER_DAY = 86_400_000_000
+
 
 class SampleKeeper:
     """The customers with the lowest ranks, each as last reported.
@@ -34,7 +36,6 @@ class SampleKeeper:
         self._samples: dict[str, Sample] = {}
         self._highest: list[tuple[float, str]] = []  # a heap of (−rank, id)
         self.clock_us = -(2**62)
-        self.reports = 0
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -50,7 +51,6 @@ class SampleKeeper:
             return
         sample = decode_sample(raw)
         self.clock_us = max(self.clock_us, sample.clock_us)
-        self.reports += 1
         if sample.customer_id not in self._samples:
             if len(self._samples) >= self._max:
                 if sample.rank >= -self._highest[0][0]:
@@ -95,27 +95,30 @@ class Learner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.keeper = SampleKeeper(settings.sample_customers_max)
-        self._learnt_at_reports = 0
+        self._next_lesson_us = -(2**62)
         self._pool: ProcessPoolExecutor | None = None
 
     async def attempt(self, current: Scorecard) -> Lesson | None:
-        """Learn once; None if nothing was reported since the last try."""
+        """Learn once; None if too little stream time has passed since the last lesson."""
         keeper = self.keeper
-        if not len(keeper) or keeper.reports == self._learnt_at_reports:
+        if not len(keeper) or keeper.clock_us < self._next_lesson_us:
             return None
-        self._learnt_at_reports = keeper.reports
         if self._pool is None:
             self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        return await asyncio.get_running_loop().run_in_executor(
+        now_us = keeper.clock_us
+        lesson: Lesson = await asyncio.get_running_loop().run_in_executor(
             self._pool,
             _learn,
             keeper.columns(),
-            keeper.clock_us,
+            now_us,
             current,
             learning_options(self._settings),
             self._settings.timezone,
             self._settings.seed + current.number,
         )
+        if not lesson.premature:
+            self._next_lesson_us = now_us + int(self._settings.learn_interval_days * _US_PER_DAY)
+        return lesson
 
     def stop(self) -> None:
         """End the learning process."""

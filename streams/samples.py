@@ -64,7 +64,7 @@ def sample_messages(
             topic=settings.samples_topic,
             key=states.customer_ids[row].encode(),
             value=encode_sample(
-                Sample(states.customer_ids[row], *values, clock_us=checkpoint.clock_us)
+                Sample(states.customer_ids[row], *values, checkpoint.clock_us)
             ),
             headers=[],
             partition=SAMPLES_PARTITION,

@@ -90,8 +90,8 @@ class Settings(BaseSettings):
         120.0,
         description="Days of history before it: shorter, no silence is long enough to learn from.",
     )
-    learn_interval_seconds: PositiveFloat = Field(
-        2.0, description="Pause between two tries to learn."
+    learn_interval_days: PositiveFloat = Field(
+        28.0, description="Stream time between two tries to learn: habits change by the week."
     )
     learn_gain_min: float = Field(
         0.05, gt=0, lt=1, description="Inertia must fall by this share for a new scorecard."

@@ -1,28 +1,22 @@
-"""One worker: the Faust app around the slice engine.
+"""What the agents and timers of one worker do: count, sweep, re-score, learn, and recover.
 
-Owns agents, timers and what to do when something fails. A worker that meets an unexpected error exits
-at once, without committing, and says why: what it did not commit is read again by the next owner.
+Owns the worker's partitions between assignments, and what to do when Redis refuses a commit or does
+not answer. Knows Kafka only as batches handed in and positions handed out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping, Set
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
-import faust
 from faust.types import TP, AppT
 
 from schemas.errors import (
     ConfigurationError,
     FencedError,
-    PipelineError,
     StoreUnavailableError,
 )
 from state.codec import Message
@@ -34,37 +28,12 @@ from streams.record_batches import RecordBatch
 from streams.relay import OutboxRelay
 from streams.samples import SAMPLES_PARTITION
 from streams.settings import Settings
-from streams.transport import SCHEME, batch_topic, batch_transport
 
-Result = TypeVar("Result")
 log = logging.getLogger("everscore")
-
-EXIT_SOFTWARE = 70  # sysexits.h: our own bug, or a state of the world we must not go on in
-EXIT_UNAVAILABLE = 69
-EXIT_CONFIG = 78
 
 _BACKOFF_SECONDS_MAX = 5.0
 _SCORECARD_POLL_SECONDS = 0.5
-
-
-def exit_code(error: BaseException) -> int:
-    """What a process that stops because of an error tells its parent."""
-    if isinstance(error, ConfigurationError):
-        return EXIT_CONFIG
-    if isinstance(error, PipelineError) and error.retriable:
-        return EXIT_UNAVAILABLE
-    return EXIT_SOFTWARE
-
-
-def stop_at_once(error: BaseException) -> None:
-    """End the process without committing, closing or acknowledging anything."""
-    if isinstance(error, PipelineError):
-        print(f"everscore worker stops: {error}", file=sys.stderr)  # noqa: T201
-    else:
-        traceback.print_exception(error)
-        print(f"everscore worker stops on an unexpected error: {error!r}", file=sys.stderr)  # noqa: T201
-    sys.stderr.flush()
-    os._exit(exit_code(error))
+_LESSON_POLL_SECONDS = 1.0
 
 
 class ScoringWorker:
@@ -107,9 +76,7 @@ class ScoringWorker:
         await self.store.check()
         await self.publisher.start()
         settings = self.settings
-        counts = {
-            topic: await self.publisher.partitions(topic) for topic in settings.input_topics
-        }
+        counts = {topic: await self.publisher.partitions(topic) for topic in settings.input_topics}
         partitions = counts[settings.transactions_topic]
         if counts[settings.rekeyed_topic] != partitions:
             raise ConfigurationError(
@@ -252,7 +219,7 @@ class ScoringWorker:
         """Try to learn a better scorecard, if this worker is the one that learns."""
         await self.ready.wait()
         while True:
-            await asyncio.sleep(self.settings.learn_interval_seconds)
+            await asyncio.sleep(_LESSON_POLL_SECONDS)
             if not self.learns or not self.engine.owned:
                 continue
             await self.engine.load_scorecards()
@@ -272,72 +239,3 @@ class ScoringWorker:
 
     def _bootstrap_in_use(self) -> Any:
         return next(iter(self.engine.owned.values())).timeline[0].scorecard
-
-
-def build_app(settings: Settings, store: Store) -> faust.App:
-    """The Faust app of one worker."""
-    app = faust.App(
-        settings.group,
-        broker=f"{SCHEME}://{settings.kafka.replace(',', f';{SCHEME}://')}",
-        autodiscover=False,
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        stream_buffer_maxsize=16,
-        stream_wait_empty=True,
-        broker_max_poll_records=settings.slice_records_max,
-        broker_session_timeout=settings.session_timeout_seconds,
-        broker_heartbeat_interval=settings.session_timeout_seconds / 4,
-        consumer_max_fetch_size=settings.fetch_bytes_max,
-        broker_commit_interval=1.0,
-        stream_recovery_delay=0.0,
-    )
-    worker = ScoringWorker(store, settings)
-    transport = batch_transport(app)
-    transport.fetch_wait_ms_max = settings.fetch_max_wait_ms
-
-    async def positions(assigned: Set[TP]) -> Mapping[TP, int]:
-        try:
-            await worker.start(app)
-            return await worker.positions(assigned)
-        except Exception as error:  # noqa: BLE001 - every error ends the worker
-            stop_at_once(error)
-            raise
-
-    transport.positions = positions
-
-    async def transactions(stream: Any) -> None:
-        async for event in stream.noack().events():
-            if await _or_stop(worker.count)(event.value):
-                app.consumer.ack(event.message)
-
-    async def samples(stream: Any) -> None:
-        async for event in stream.noack().events():
-            for record in event.value.records:
-                worker.learner.keeper.report(record.value)
-            app.consumer.ack(event.message)
-
-    app.agent(batch_topic(app, *settings.input_topics), name="transactions")(transactions)
-    app.agent(batch_topic(app, settings.samples_topic), name="samples")(samples)
-    for forever in (
-        worker.relay.run,
-        worker.sweep_forever,
-        worker.follow_scorecards_forever,
-        worker.learn_forever,
-    ):
-        app.task(_or_stop(forever))
-    return app
-
-
-def _or_stop(step: Callable[..., Awaitable[Result]]) -> Callable[..., Awaitable[Result]]:
-    """The same step, but an error ends the process instead of being handled by Faust."""
-
-    @wraps(step)
-    async def run(*args: Any) -> Result:
-        try:
-            return await step(*args)
-        except Exception as error:
-            stop_at_once(error)
-            raise
-
-    return run

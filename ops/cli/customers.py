@@ -61,7 +61,9 @@ def when(moment: datetime | None) -> str:
     """A moment to the second, or to the day where it has no time."""
     if moment is None:
         return "—"
-    return moment.strftime("%Y-%m-%d" if moment.time() == moment.min.time() else "%Y-%m-%d %H:%M:%S")
+    return moment.strftime(
+        "%Y-%m-%d" if moment.time() == moment.min.time() else "%Y-%m-%d %H:%M:%S"
+    )
 
 
 @command
@@ -75,10 +77,9 @@ async def explain(customer_id: CustomerId, as_json: AsJson = False) -> None:
         unread = None
     except PipelineError as error:
         history, unread = [], str(error)
-    profile, foreseen = customer.profile(), customer.foreseen()
-    days = _outlook_days(customer, foreseen)
-    outlook = customer.outlook(days)
     if as_json:
+        profile = customer.profile()
+        outlook = customer.outlook(_outlook_days(customer, customer.foreseen()))
         print_json(
             profile
             | {
@@ -88,6 +89,15 @@ async def explain(customer_id: CustomerId, as_json: AsJson = False) -> None:
             }
         )
         return
+    show_explanation(customer, history)
+    if unread is not None:
+        out.print(f"  [dim]not readable: {unread}[/]", highlight=False)
+
+
+def show_explanation(customer: Customer, history: list[dict[str, Any]]) -> None:
+    """Why the customer is where they are, what silence will do, and what happened so far."""
+    profile, foreseen = customer.profile(), customer.foreseen()
+    outlook = customer.outlook(_outlook_days(customer, foreseen))
     out.print(
         Text.assemble(
             (customer.customer_id, "bold"),
@@ -99,7 +109,7 @@ async def explain(customer_id: CustomerId, as_json: AsJson = False) -> None:
     for reason in reasons(profile, customer):
         out.print(f"  • {reason}", highlight=False)
     if outlook:
-        out.print(f"\n[bold]P(alive) over the next {days} days if nothing is bought[/]")
+        out.print(f"\n[bold]P(alive) over the next {len(outlook) - 1} days if nothing is bought[/]")
         for line in column_plot([p for _, p in outlook], width=_PLOT_COLUMNS):
             out.print(f"  {line}", highlight=False)
         out.print(
@@ -108,7 +118,9 @@ async def explain(customer_id: CustomerId, as_json: AsJson = False) -> None:
         )
     out.print("\n[bold]What silence brings[/]")
     for step in foreseen:
-        out.print(f"  {when(step.at)}  {step.kind}: {step.previous} → {step.current}", highlight=False)
+        out.print(
+            f"  {when(step.at)}  {step.kind}: {step.previous} → {step.current}", highlight=False
+        )
     if not foreseen:
         out.print("  nothing any more", highlight=False)
     out.print("\n[bold]Last changes[/]")
@@ -120,9 +132,7 @@ async def explain(customer_id: CustomerId, as_json: AsJson = False) -> None:
             f"  [dim]({_CAUSES.get(change['cause'], change['cause'])})[/]",
             highlight=False,
         )
-    if unread is not None:
-        out.print(f"  [dim]not readable: {unread}[/]", highlight=False)
-    elif len(history) < profile["sequence"]:
+    if len(history) < profile["sequence"]:
         out.print(
             f"  [dim]Kafka still holds {len(history)} of {profile['sequence']} changes[/]",
             highlight=False,

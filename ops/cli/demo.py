@@ -1,5 +1,134 @@
-"""`everscore demo`"""
-from ops.cli.support import command
+"""`everscore demo`: 69,659 real purchases become living segments, with nothing installed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from ops.change_feed import history_of
+from ops.cli.customers import show_explanation
+from ops.cli.support import Exit, command, open_store, out, read_settings, wall_us
+from ops.customers import find_customer
+from ops.demo import (
+    Outcome,
+    Tally,
+    WorkerProcess,
+    conclude,
+    demo_settings,
+    demo_topics,
+    follow_changes,
+    load_purchases,
+    replay,
+    settle,
+    worker_environment,
+    working_folder,
+)
+from ops.demo_view import live_view, summary
+from ops.embedded.stack import EmbeddedStack
+from schemas.errors import ConfigurationError
+from streams.settings import Settings
+
+_REFRESHES_PER_SECOND = 8
+
+
 @command
-async def demo() -> None:
-    """x"""
+async def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards.")] = False,
+    kafka: Annotated[str | None, typer.Option(help="A real broker, HOST:PORT.")] = None,
+    redis: Annotated[str | None, typer.Option(help="A real Redis, as URL.")] = None,
+) -> None:
+    """Replay CDNOW through Kafka, a worker and Redis, and show what becomes of 23,570 customers."""
+    if (kafka is None) != (redis is None):
+        raise ConfigurationError("--kafka and --redis go together.", hint="Give both or neither.")
+    with ExitStack() as stack:
+        settings = _servers(stack, kafka, redis)
+        folder = Path(stack.enter_context(working_folder()))
+        purchases = load_purchases()
+        worker = WorkerProcess(worker_environment(settings), folder)
+        stack.callback(worker.stop)
+        outcome = await _watch(settings, worker, purchases)
+        out.print(summary(outcome))
+        if outcome.example is not None:
+            await _explain(settings, outcome.example)
+        _say_what_next(settings, outcome, keep=keep)
+        if keep:
+            await asyncio.Event().wait()
+    if outcome.parity.equal != outcome.parity.customers:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _servers(stack: ExitStack, kafka: str | None, redis: str | None) -> Settings:
+    """The servers to run on: those given, or the embedded ones."""
+    if kafka is not None and redis is not None:
+        run = uuid.uuid4().hex[:8]  # topics, group and keys of its own: nothing else is touched
+        names = {
+            name: f"everscore-demo-{run}.{getattr(read_settings(), name)}"
+            for name in Settings.model_fields
+            if name.endswith("_topic")
+        }
+        out.print(f"[dim]Kafka at {kafka}, Redis at {redis}, everything named demo-{run}[/]")
+        return demo_settings(
+            kafka, redis, group=f"everscore-demo-{run}", key_prefix=f"demo-{run}:", **names
+        )
+    servers = stack.enter_context(EmbeddedStack(demo_topics(Settings.model_construct())))
+    out.print(
+        "[dim]Trying out: librdkafka's in-memory broker at "
+        f"{servers.kafka}, Redis at {servers.redis}[/]"
+    )
+    return demo_settings(servers.kafka, servers.redis)
+
+
+async def _watch(
+    settings: Settings, worker: WorkerProcess, purchases: list  # type: ignore[type-arg]
+) -> Outcome:
+    tally = Tally(total=len(purchases))
+    async with open_store(settings) as store:
+        following = asyncio.create_task(follow_changes(settings, tally))
+        try:
+            with Live(
+                get_renderable=lambda: live_view(tally),
+                console=out,
+                refresh_per_second=_REFRESHES_PER_SECOND,
+                transient=True,
+            ):
+                seconds = await replay(store, settings, worker, purchases, tally)
+                await settle(store, settings, worker, tally)
+            return await conclude(store, settings, purchases, tally, seconds)
+        finally:
+            following.cancel()
+
+
+async def _explain(settings: Settings, customer_id: str) -> None:
+    out.print(f"\n[bold]One of them[/] [dim](everscore explain {customer_id})[/]")
+    async with open_store(settings) as store:
+        customer = await find_customer(store, settings, customer_id, wall_us())
+    show_explanation(customer, await history_of(settings, customer_id))
+
+
+def _say_what_next(settings: Settings, outcome: Outcome, *, keep: bool) -> None:
+    everscore = Path(sys.executable).parent / "everscore"
+    shown = everscore.relative_to(Path.cwd()) if everscore.is_relative_to(Path.cwd()) else everscore
+    out.print("\n[bold]What to try next[/]")
+    if not keep:
+        out.print("  make demo KEEP=1       leaves it running, for:")
+    else:
+        exports = " ".join(f"{k}={v}" for k, v in worker_environment(settings).items())
+        out.print(f"  export {exports}", highlight=False, soft_wrap=True)
+    customer = outcome.example or "00042"
+    for arguments, meaning in (
+        (f"lookup {customer}", "one customer as of now"),
+        (f"explain {customer}", "why, and what silence will bring"),
+        ("tail --from-start --no-follow --cause silence", "who left by staying silent"),
+        ("dlq ls", "what could not be counted"),
+        ("doctor", "is everything as it must be"),
+    ):
+        out.print(f"  {shown} {arguments}  [dim]# {meaning}[/]", highlight=False, soft_wrap=True)
+    if keep:
+        out.print("\nRunning. Ctrl-C ends it.")

@@ -33,7 +33,9 @@ async def dead_letters(settings: Settings) -> list[tuple[Any, DeadLetter]]:
             try:
                 found.append((record, DeadLetter.from_headers(record.headers)))
             except ValidationError:
-                err.print(f"[yellow]{record.partition}:{record.offset} is no dead letter of ours[/]")
+                err.print(
+                    f"[yellow]{record.partition}:{record.offset} is no dead letter of ours[/]"
+                )
     return found
 
 
@@ -75,7 +77,9 @@ async def _one(settings: Settings, position: str) -> tuple[Any, DeadLetter]:
 @command
 async def show(
     position: Position,
-    raw: Annotated[bool, typer.Option("--raw", help="Only the record's bytes, all of them.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Only the record's bytes, all of them.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show one dead letter: reason, key, headers and bytes."""

@@ -10,9 +10,9 @@ Owns what its lines mean, and adds them up to one transaction per invoice and cu
 * All other codes count, articles or not. Postage (POST, DOT), carriage (C2), manual lines (M),
   samples (S), discounts (D) and vouchers change what the customer pays for the invoice, and
   that is what a transaction's amount is.
-* An invoice that adds up to nothing is left out: of 2,102 such, 2,098 name no customer and book
-  stock; the other four are free gifts.
-* Equal lines are kept: the till writes one line per scan, so two of a kind may be real.
+* An invoice that adds up to nothing is left out: of 2,102 such, 2,098 name no customer (stock
+  counted, found, thrown away) and the other four give goods away.
+* Equal lines are kept: nothing tells a line entered twice from two of a kind.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def _text(value: Any) -> str | None:
 
 def _number(value: Any, column: str, place: str) -> Decimal:
     try:
-        # The shortest decimal form of a double is what the till wrote.
+        # A double's shortest decimal form is the price as it was written.
         number = Decimal(str(value).strip())
     except InvalidOperation:
         number = Decimal("NaN")

@@ -1,19 +1,14 @@
-"""The batch transport under real worker processes: order, acknowledgement, seeks, rebalances.
-
-Run as a program, this file is the worker: one agent that appends what it sees to a journal.
-"""
+"""The batch transport under real worker processes: order, acknowledgement, seeks, rebalances."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,9 +17,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from ops.embedded.kafka_broker import EmbeddedKafka
+from tests.support.journal_worker import GROUP
 
 pytestmark = pytest.mark.integration
-GROUP = "journal-keepers"
 START_SECONDS_MAX = 30.0
 
 
@@ -39,7 +34,7 @@ class Worker:
         root = str(Path(__file__).parents[2])
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, __file__, json.dumps(words)],
+                [sys.executable, "-m", "tests.support.journal_worker", json.dumps(words)],
                 cwd=directory,
                 env={**os.environ, "PYTHONPATH": root},
                 stdout=log,
@@ -257,6 +252,18 @@ def test_slow_agent_bounds_what_is_buffered(
     assert 8 <= max(entry["pending"] for entry in worker.journal()) <= 16 + 1 + 2
 
 
+def test_worker_ends_at_sigterm_although_the_broker_is_gone(
+    broker: EmbeddedKafka, start: Callable[..., Worker]
+) -> None:
+    fill(broker, "a", 10)
+    worker = start()
+    worker.wait_for_records(20)
+    broker.stop()
+    started = time.monotonic()
+    assert worker.terminate() == 0, worker.log()
+    assert time.monotonic() - started < 15
+
+
 def test_rebalance_hands_partitions_over_without_loss(
     broker: EmbeddedKafka, start: Callable[..., Worker], tmp_path: Path
 ) -> None:
@@ -278,117 +285,3 @@ def test_rebalance_hands_partitions_over_without_loss(
     for topic in ("a", "b"):
         for partition in (0, 1):
             assert joined(sorted(spans(counted, topic, partition))) == (0, 3_000)
-
-
-def _worker(words: dict[str, Any]) -> None:
-    import faust
-    from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-    from faust.tables.manager import TableManager
-    from faust.types import TP
-
-    from streams import consumer_thread
-    from streams.transport import BatchConsumer, RecordBatch, batch_topic, batch_transport
-
-    class UnhurriedAssignor(RangePartitionAssignor):  # type: ignore[misc]
-        """The in-memory broker refuses a member that asks for its share after the leader did."""
-
-        @classmethod
-        def assign(cls, *arguments: Any) -> Any:
-            time.sleep(0.1)
-            return super().assign(*arguments)
-
-    consumer_thread.RangePartitionAssignor = UnhurriedAssignor
-
-    class NoTables(TableManager):
-        async def on_start(self) -> None:  # without the pause in which tables may register
-            await self._update_channels()
-            await self.recovery.start()
-
-    class ShortWorker(faust.Worker):
-        async def _sentinel_task(self) -> None: ...  # Faust's last pause of one second
-
-    app = faust.App(
-        GROUP,
-        broker=f"batch://{words['broker']}",
-        datadir=tempfile.mkdtemp(dir="."),
-        web_enabled=False,
-        autodiscover=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        agent_supervisor="mode.CrashingSupervisor",
-        TableManager=NoTables,
-        stream_buffer_maxsize=16,
-        broker_max_poll_records=words.get("records_max", 500),
-        consumer_max_fetch_size=words.get("fetch_bytes_max", 1_048_576),
-        broker_commit_interval=0.2,
-        # The in-memory broker keeps a rejoining group waiting for a session timeout less a second.
-        broker_session_timeout=3.0,
-        broker_heartbeat_interval=0.3,
-    )
-    journal = Path(words["journal"])
-    progress = Path(words["progress"]) if "progress" in words else None
-
-    def note(kind: str, **facts: Any) -> None:
-        with journal.open("a") as lines:
-            lines.write(json.dumps({"kind": kind, **facts}) + "\n")
-
-    def progress_path(tp: TP) -> Path:
-        assert progress is not None
-        return progress / f"{tp.topic}-{tp.partition}"
-
-    def progress_of(tp: TP) -> int:
-        return int(progress_path(tp).read_text()) if progress_path(tp).exists() else 0
-
-    async def positions(assigned: Set[TP]) -> Mapping[TP, int]:
-        if words.get("positions_raise"):
-            raise ConnectionError("the store is gone")
-        if progress is not None:
-            return {tp: progress_of(tp) for tp in assigned}
-        named = words.get("positions", {})
-        return {tp: named[f"{tp[0]}-{tp[1]}"] for tp in assigned if f"{tp[0]}-{tp[1]}" in named}
-
-    transport = batch_transport(app)
-    transport.positions = positions
-    transport.finish_seconds_max = words.get("finish_seconds_max", 5.0)
-
-    @app.agent(batch_topic(app, *words["topics"]))
-    async def keep(stream: Any) -> None:
-        number = 0
-        async for event in stream.noack().events():
-            number += 1
-            batch: RecordBatch = event.value
-            consumer = app.consumer
-            assert isinstance(consumer, BatchConsumer)
-            tp = TP(batch.topic, batch.partition)
-            facts = {"topic": tp.topic, "partition": tp.partition,
-                     "first": batch.first_offset, "next": batch.next_offset}  # fmt: skip
-            pending = sum(len(partition.pending) for partition in consumer._partitions.values())
-            note("batch", count=len(batch.records), pending=pending, **facts)
-            if number == words.get("raise_at"):
-                raise RuntimeError("the sixth batch")
-            if number == words.get("seek_at"):
-                await consumer.seek_partition(tp, words["seek_to"])
-                assert not event.ack(), "disowned by the seek"
-                continue
-            if "stall_seconds" in words and words.get("stall_at", number) == number:
-                await asyncio.sleep(words["stall_seconds"])
-            if progress is not None and progress_of(tp) == batch.first_offset:
-                note("counted", **facts)
-                new = progress_path(tp).with_suffix(f".{os.getpid()}")
-                new.write_text(str(batch.next_offset))
-                new.rename(progress_path(tp))
-            event.ack()
-
-    @app.timer(0.1)
-    async def lag() -> None:
-        consumer = app.consumer
-        assert isinstance(consumer, BatchConsumer)
-        lags = [consumer.lag(tp) for tp in consumer.assignment()]
-        if lags and None not in lags:
-            note("lag", lag=sum(lag for lag in lags if lag is not None))
-
-    ShortWorker(app, loglevel="INFO", quiet=True, redirect_stdouts=False).execute_from_commandline()
-
-
-if __name__ == "__main__":
-    _worker(json.loads(sys.argv[1]))

@@ -1,0 +1,145 @@
+"""The Faust app of one worker: transport, agents, timers, and how it ends.
+
+A worker that meets an unexpected error exits at once, without committing, and says why: what it did
+not commit is read again by the next owner.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Set
+from functools import wraps
+from typing import Any, TypeVar
+
+import faust
+from faust.tables.manager import TableManager
+from faust.types import TP
+
+from schemas.errors import ConfigurationError, PipelineError
+from state.store import Store
+from streams.settings import Settings
+from streams.transport import SCHEME, batch_topic, batch_transport
+from streams.worker import ScoringWorker
+
+EXIT_SOFTWARE = 70  # sysexits.h: our own bug, or a state of the world we must not go on in
+EXIT_UNAVAILABLE = 69
+EXIT_CONFIG = 78
+
+# Batches, not records, that wait for the agent: enough to keep it busy, little to throw away.
+_BATCHES_WAITING_MAX = 16
+
+Result = TypeVar("Result")
+
+
+class _NoTables(TableManager):
+    """Faust's table manager without tables: it would look for some for a second at every start."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
+class _PlainWorker(faust.Worker):
+    """Faust's worker without its spinner and the second it waits for stragglers when it ends."""
+
+    async def _sentinel_task(self) -> None: ...
+
+
+def exit_code(error: BaseException) -> int:
+    """What a process that stops because of an error tells its parent."""
+    if isinstance(error, ConfigurationError):
+        return EXIT_CONFIG
+    if isinstance(error, PipelineError) and error.retriable:
+        return EXIT_UNAVAILABLE
+    return EXIT_SOFTWARE
+
+
+def stop_at_once(error: BaseException) -> None:
+    """End the process without committing, closing or acknowledging anything."""
+    if isinstance(error, PipelineError):
+        sys.stderr.write(f"everscore worker stops: {error}\n")
+    else:
+        traceback.print_exception(error)
+        sys.stderr.write(f"everscore worker stops on an unexpected error: {error!r}\n")
+    sys.stderr.flush()
+    os._exit(exit_code(error))
+
+
+def _or_stop(step: Callable[..., Awaitable[Result]]) -> Callable[..., Awaitable[Result]]:
+    """The same step, but an error ends the process instead of being handled by Faust."""
+
+    @wraps(step)
+    async def run(*args: Any) -> Result:
+        try:
+            return await step(*args)
+        except Exception as error:
+            stop_at_once(error)
+            raise
+
+    return run
+
+
+def build_app(settings: Settings, store: Store) -> faust.App:
+    """The Faust app of one worker."""
+    app = faust.App(
+        settings.group,
+        broker=f"{SCHEME}://{settings.kafka}",
+        datadir=tempfile.mkdtemp(prefix="everscore-"),  # Faust insists on one; nothing is kept
+        autodiscover=False,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        agent_supervisor="mode.CrashingSupervisor",
+        TableManager=_NoTables,
+        stream_buffer_maxsize=_BATCHES_WAITING_MAX,
+        stream_recovery_delay=0.0,
+        broker_max_poll_records=settings.slice_records_max,
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 4,
+        broker_commit_interval=1.0,
+        consumer_max_fetch_size=settings.fetch_bytes_max,
+    )
+    worker = ScoringWorker(store, settings)
+    transport = batch_transport(app)
+    transport.fetch_wait_ms_max = settings.fetch_max_wait_ms
+
+    async def positions(assigned: Set[TP]) -> Mapping[TP, int]:
+        await worker.start(app)
+        return await worker.positions(assigned)
+
+    transport.positions = _or_stop(positions)
+
+    async def transactions(stream: Any) -> None:
+        count = _or_stop(worker.count)
+        async for event in stream.noack().events():
+            if await count(event.value):
+                event.ack()
+
+    async def samples(stream: Any) -> None:
+        async for event in stream.noack().events():
+            for record in event.value.records:
+                worker.learner.keeper.report(record.value)
+            event.ack()
+
+    app.agent(batch_topic(app, *settings.input_topics), name="transactions")(transactions)
+    app.agent(batch_topic(app, settings.samples_topic), name="samples")(samples)
+    for forever in (
+        worker.relay.run,
+        worker.sweep_forever,
+        worker.follow_scorecards_forever,
+        worker.learn_forever,
+    ):
+        app.task(_or_stop(forever))
+    return app
+
+
+def run_worker(settings: Settings, store: Store) -> None:
+    """Work until a signal says stop, or an error makes it impossible."""
+    worker = _PlainWorker(
+        build_app(settings, store), loglevel="WARNING", quiet=True, redirect_stdouts=False
+    )
+    worker.spinner = None
+    worker.execute_from_commandline()
