@@ -26,6 +26,7 @@ from ops.loaders.source import LoadReport, SourceTransaction
 from ops.parity import Parity, all_states, compare_with_lifetimes
 from ops.producing import PacedProducer, Progress, progress_of
 from schemas.errors import ConfigurationError
+from scoring.states import NEVER_US
 from state.store import Store
 from streams.settings import Settings
 
@@ -33,7 +34,7 @@ PARTITIONS = 4
 # The in-memory broker keeps 5 MB of a partition: with so many, every change of the demo is kept.
 CHANGES_PARTITIONS = 64
 # Small enough that all partitions, and so their clocks, stay close together.
-_UNREAD_MAX = 3_000
+_UNREAD_MAX = 8_000
 _LATEST = 8
 _WORKER_STOP_SECONDS = 10.0
 # The in-memory broker keeps a restarted worker waiting for the session timeout.
@@ -127,7 +128,7 @@ class WorkerProcess:
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self.log = folder / "worker.log"
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own command
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "ops.cli.main", "worker", "--verbose"],
                 env={**os.environ, **environment},
                 stdout=log,
@@ -175,7 +176,9 @@ def worker_environment(settings: Settings) -> dict[str, str]:
 def load_purchases() -> list[SourceTransaction]:
     """CDNOW in time order."""
     return [
-        record for record in load_cdnow(report=LoadReport()) if isinstance(record, SourceTransaction)
+        record
+        for record in load_cdnow(report=LoadReport())
+        if isinstance(record, SourceTransaction)
     ]
 
 
@@ -202,9 +205,7 @@ async def replay(
         worker.check()
         tally.published = published
         tally.progress = await progress_of(store, settings, PARTITIONS)
-        tally.scorecards = [
-            version for _, version in (await store.checkpoint(0)).adoptions
-        ]
+        tally.scorecards = [version for _, version in (await store.checkpoint(0)).adoptions]
         return published - tally.progress.read
 
     tally.started = time.monotonic()
@@ -256,8 +257,10 @@ async def conclude(
             sizes[segment] += 1
             numbers = states.numbers[row]
             revenue[segment] += int(numbers["purchase_units"] - numbers["refund_units"])
+            # The one to show: At-Risk, with something still to happen, and the richest history.
             candidate = (int(numbers["frequency"]), states.customer_ids[row])
-            if segment == "At-Risk" and (example is None or candidate > example):
+            waiting = segment == "At-Risk" and numbers["next_review_us"] != NEVER_US
+            if waiting and (example is None or candidate > example):
                 example = candidate
     end = max(purchase.occurred_at for purchase in purchases)
     parity = await compare_with_lifetimes(store, settings, PARTITIONS, purchases, end)

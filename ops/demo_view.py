@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -58,7 +58,7 @@ def segments_table(sizes: Counter[str], revenue: Counter[str] | None = None) -> 
     names += sorted(name for name in sizes if name not in _ORDER)
     for name in names:
         share = sizes[name] / total
-        row = [
+        row: list[str | Text] = [
             name or "not scored",
             Text(f"{sizes[name]:,}", justify="right"),
             Text("█" * round(share * _BAR), style="cyan"),
@@ -93,13 +93,11 @@ def summary(outcome: Outcome) -> Group:
         "(frequency, recency, T, monetary value; ≤ 1e-9)",
         style=verdict,
     )
-    parts: list[object] = [
+    parts: list[RenderableType] = [
         Panel(facts, title="what happened", title_align="left"),
-        Panel(
-            segments_table(outcome.sizes, outcome.revenue), title="segments", title_align="left"
-        ),
+        Panel(segments_table(outcome.sizes, outcome.revenue), title="segments", title_align="left"),
         line,
     ]
     if parity.differing:
         parts.append(Text(f"first differing: {', '.join(parity.differing)}", style="red"))
-    return Group(*parts)  # type: ignore[arg-type]  # rich types its renderables by protocol
+    return Group(*parts)

@@ -72,14 +72,18 @@ async def compare_with_lifetimes(
     end_day = np.floor(calendar.days_at(end_us))[0]
     equal, differing, met = 0, [], 0
     async for _, states in all_states(store, settings, partitions):
-        found = np.column_stack((
-            states.numbers["frequency"],
-            t_x_days(states.numbers),
-            end_day - states.numbers["first_day"],
-            monetary_value(states.numbers),
-        ))
+        found = np.column_stack(
+            (
+                states.numbers["frequency"],
+                t_x_days(states.numbers),
+                end_day - states.numbers["first_day"],
+                monetary_value(states.numbers),
+            )
+        )
         wanted = expected.reindex(states.customer_ids).to_numpy(dtype=np.float64)
-        same = (np.abs(found - wanted) <= TOLERANCE).all(axis=1)  # unknown to lifetimes: NaN, unequal
+        same = (np.abs(found - wanted) <= TOLERANCE).all(
+            axis=1
+        )  # unknown to lifetimes: NaN, unequal
         equal += int(same.sum())
         met += len(states)
         differing += [states.customer_ids[row] for row in np.flatnonzero(~same)[:5].tolist()]
@@ -91,13 +95,15 @@ def _lifetimes_summary(
 ) -> pd.DataFrame:
     from lifetimes.utils import summary_data_from_transaction_data  # noqa: PLC0415 - slow to import
 
-    frame = pd.DataFrame({
-        "customer": [transaction.customer_id for transaction in transactions],
-        "at": pd.to_datetime(
-            [transaction.occurred_at.replace(tzinfo=None) for transaction in transactions]
-        ),
-        "amount": [float(transaction.amount) for transaction in transactions],
-    })
+    frame = pd.DataFrame(
+        {
+            "customer": [transaction.customer_id for transaction in transactions],
+            "at": pd.to_datetime(
+                [transaction.occurred_at.replace(tzinfo=None) for transaction in transactions]
+            ),
+            "amount": [float(transaction.amount) for transaction in transactions],
+        }
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lifetimes uses what pandas has deprecated
         summary: pd.DataFrame = summary_data_from_transaction_data(

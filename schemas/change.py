@@ -108,12 +108,12 @@ class ChangeEvent(BaseModel):
 
 
 def change_id(change_type: ChangeType, identity: str) -> str:
-    """UUIDv5 of everything that identifies a change.
+    r"""UUIDv5 of everything that identifies a change.
 
     The same change always has the same id, two different changes never share one: `identity`
     holds customer, sequence, previous, current, cause, event time and scorecard.
 
-    >>> change_id(ChangeType.SEGMENT, "x") == str(uuid5(_CHANGES, "everscore.segment.changed.v1\\nx"))
+    >>> change_id(ChangeType.SEGMENT, "x") == str(uuid5(_CHANGES, "everscore.segment.changed.v1\nx"))
     True
     """
     # uuid.uuid5 spelled out: building and printing a UUID object costs three times the hash.

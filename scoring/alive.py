@@ -259,7 +259,7 @@ def _purchases_if_alive(
     if abs(c_minus_x) < _SMALLEST_C:
         c_minus_x = _SMALLEST_C
     upper = c_minus_x - params.r
-    c = frequency + c_minus_x
+    c = frequency + np.float64(c_minus_x)
     hyper = hyp2f1(upper, a - 1.0, c, z)
     far = ~(np.abs(hyper) < _HUGE)  # true for NaN
     if far.any():

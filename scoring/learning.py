@@ -117,7 +117,7 @@ def learn(
     current : Scorecard
         In use; a bootstrap one is replaced as soon as the sample suffices.
     """
-    age_days = float(calendar.days_at(np.array([now_us]))[0]) - sample.first_day
+    age_days: FloatArray = calendar.days_at(np.array([now_us])) - sample.first_day
     first = current.origin is Origin.BOOTSTRAP
     shortage = _shortage(sample, age_days, options) if first else None
     if shortage is not None:

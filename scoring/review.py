@@ -22,7 +22,7 @@ def monetary_value(numbers: Numbers) -> FloatArray:
     """Mean of the day sums without the first day, major units; 0 without repeats."""
     frequency = numbers["frequency"]
     mean = numbers["repeat_units"] / (np.maximum(frequency, 1) * UNITS_PER_MAJOR)
-    return np.where(frequency > 0, mean, 0.0)
+    return np.asarray(np.where(frequency > 0, mean, 0.0))
 
 
 def t_x_days(numbers: Numbers) -> FloatArray:
@@ -110,4 +110,4 @@ def _instant_at(
         np.where(reachable, p, 0.5), numbers["frequency"], t_x_days(numbers), card.alive
     )
     at = calendar.instant_of(np.where(reachable, numbers["first_day"] + age, np.inf))
-    return np.maximum(at, numbers["as_of_us"])
+    return np.asarray(np.maximum(at, numbers["as_of_us"]))

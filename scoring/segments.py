@@ -66,7 +66,9 @@ class Segmenter:
         self, prob_alive: FloatArray, frequency: IntArray, monetary_value: FloatArray
     ) -> FloatArray:
         """Standardised features, float64, shape (n, 3)."""
-        return (log_features(prob_alive, frequency, monetary_value) - self._mean) / self._scale
+        raw = log_features(prob_alive, frequency, monetary_value)
+        z: FloatArray = (raw - self._mean) / self._scale
+        return z
 
     def _excess(self, z: FloatArray, segment: IntArray) -> FloatArray:
         """E_ij of every customer's own i against all j; 0 for j = i."""
@@ -78,7 +80,8 @@ class Segmenter:
     def nearest(self, z: FloatArray) -> IntArray:
         """Index of the nearest centroid, ties to the lowest; int64, shape (n,)."""
         closeness = 2 * z @ self._centroids.T - self._squares
-        return closeness.argmax(axis=1)
+        nearest: IntArray = closeness.argmax(axis=1)
+        return nearest
 
     def assign(self, z: FloatArray, current: IntArray) -> IntArray:
         """Segment of each customer given the one they are in; `NONE` means none yet.

@@ -26,7 +26,6 @@ from state.keys import Keys
 from state.store import Checkpoint, Fields, SliceCommit
 
 OLDEST_VERSION = (6, 2)
-_FIELD_BYTES = [name.encode() for name in FIELDS]
 
 
 def _script(name: str) -> str:
@@ -56,6 +55,7 @@ class RedisStore:
         self._name = url.rpartition("@")[2]  # without the password
         self._commit = self._redis.register_script(_script("commit_slice"))
         self._acquire = self._redis.register_script(_script("acquire"))
+        self._load = self._redis.register_script(_script("load_many"))
 
     async def check(self) -> None:
         """See `Store.check`."""
@@ -89,12 +89,19 @@ class RedisStore:
         """See `Store.load_many`."""
         if not customer_ids:
             return []
-        pipeline = self._redis.pipeline(transaction=False)
         for customer_id in customer_ids:
-            pipeline.hmget(self._keys.customer(partition, customer_id), _FIELD_BYTES)
+            self._keys.customer(partition, customer_id)  # refuses what may not become a key
         async with _reachable(self._name):
-            rows = await pipeline.execute()
-        return [None if row[-1] is None else dict(zip(FIELDS, row, strict=True)) for row in rows]
+            rows = await self._load(
+                keys=[self._keys.partition(partition)],
+                args=[
+                    self._keys.customer_prefix(partition),
+                    len(FIELDS),
+                    *FIELDS,
+                    *customer_ids,
+                ],
+            )
+        return [None if row is None else dict(zip(FIELDS, row, strict=True)) for row in rows]
 
     async def commit_slice(self, commit: SliceCommit) -> str:
         """See `Store.commit_slice`."""
@@ -145,7 +152,7 @@ class RedisStore:
             first = await self._redis.zrange(self._keys.due(partition), 0, 0, withscores=True)
         if not first or first[0][1] == float("inf"):
             return NEVER_US
-        return round(first[0][1] * 1e6)
+        return round(float(first[0][1]) * 1e6)
 
     async def customers(self, partition: int, cursor: int, count: int) -> tuple[int, list[str]]:
         """See `Store.customers`."""

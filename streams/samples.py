@@ -7,6 +7,8 @@ keeps the lowest `sample_customers_max` and evaluates them all at one moment.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 import numpy as np
 
@@ -23,7 +25,7 @@ _SAFETY = 1.5
 SAMPLES_PARTITION = 0  # one learner: the worker that owns this partition of the samples topic
 
 
-class Sample(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Sample(NamedTuple):
     """One customer as the learner needs them; days since 1970-01-01, major units."""
 
     customer_id: str
@@ -51,7 +53,7 @@ def sample_messages(
         return []
     picked = numbers[rows]
     columns = zip(
-        rows.tolist(),
+        [states.customer_ids[row] for row in rows.tolist()],
         picked["sample_rank"].tolist(),
         picked["frequency"].tolist(),
         picked["first_day"].tolist(),
@@ -62,12 +64,10 @@ def sample_messages(
     return [
         Message(
             topic=settings.samples_topic,
-            key=states.customer_ids[row].encode(),
-            value=encode_sample(
-                Sample(states.customer_ids[row], *values, checkpoint.clock_us)
-            ),
+            key=sample.customer_id.encode(),
+            value=encode_sample(sample),
             headers=[],
             partition=SAMPLES_PARTITION,
         )
-        for row, *values in columns
+        for sample in (Sample(*values, checkpoint.clock_us) for values in columns)
     ]

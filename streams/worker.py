@@ -218,6 +218,7 @@ class ScoringWorker:
     async def learn_forever(self) -> None:
         """Try to learn a better scorecard, if this worker is the one that learns."""
         await self.ready.wait()
+        said = ""
         while True:
             await asyncio.sleep(_LESSON_POLL_SECONDS)
             if not self.learns or not self.engine.owned:
@@ -228,7 +229,9 @@ class ScoringWorker:
             lesson = await self.learner.attempt(card)
             if lesson is None:
                 continue
-            log.info("learner: %s", lesson.reason)
+            if lesson.reason != said:
+                log.info("learner: %s", lesson.reason)
+                said = lesson.reason
             if lesson.scorecard is not None:
                 body = lesson.scorecard.model_dump_json().encode()
                 version = lesson.scorecard.version

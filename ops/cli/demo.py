@@ -86,7 +86,9 @@ def _servers(stack: ExitStack, kafka: str | None, redis: str | None) -> Settings
 
 
 async def _watch(
-    settings: Settings, worker: WorkerProcess, purchases: list  # type: ignore[type-arg]
+    settings: Settings,
+    worker: WorkerProcess,
+    purchases: list,  # type: ignore[type-arg]
 ) -> Outcome:
     tally = Tally(total=len(purchases))
     async with open_store(settings) as store:

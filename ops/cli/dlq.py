@@ -67,10 +67,13 @@ async def ls(
 
 
 async def _one(settings: Settings, position: str) -> tuple[Any, DeadLetter]:
-    for record, letter in await dead_letters(settings):
-        if f"{record.partition}:{record.offset}" == position:
-            return record, letter
-    fail(f"there is no dead letter at {position!r}; `everscore dlq ls` lists them", Exit.USAGE)
+    by_position = {
+        f"{record.partition}:{record.offset}": (record, letter)
+        for record, letter in await dead_letters(settings)
+    }
+    if position not in by_position:
+        fail(f"there is no dead letter at {position!r}; `everscore dlq ls` lists them", Exit.USAGE)
+    return by_position[position]
 
 
 @dlq.command()

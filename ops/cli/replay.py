@@ -42,10 +42,10 @@ async def replay(
     date_format: Annotated[str | None, typer.Option(help="csv: strptime format of times.")] = None,
     decimal_comma: Annotated[bool, typer.Option(help="csv: amounts like 1.234,56.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many.")] = None,
-    pace: Annotated[
-        bool, typer.Option(help="Publish no faster than the workers count.")
-    ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON document.")] = False,
+    pace: Annotated[bool, typer.Option(help="Publish no faster than the workers count.")] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The report as one JSON document.")
+    ] = False,
 ) -> None:
     """Publish a file of purchases as transactions; says what became of every row."""
     settings = read_settings()

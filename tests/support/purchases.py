@@ -55,7 +55,8 @@ def cdnow() -> tuple[Purchase, ...]:
     """All 69,659 purchases in time order."""
     # Not through lifetimes.datasets: importing it needs pkg_resources, which setuptools has dropped.
     spec = find_spec("lifetimes")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     text = (Path(spec.origin).parent / "datasets" / "CDNOW_master.txt").read_text()
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     purchases = []

@@ -1,0 +1,146 @@
+"""One installation of its own on shared servers: topics, group, key prefix, worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ops.change_feed import open_consumer, records_to_end
+from ops.demo import worker_environment
+from ops.embedded.stack import EmbeddedStack
+from ops.producing import PacedProducer, Progress, progress_of
+from state.redis_store import RedisStore
+from streams.settings import Settings
+
+REPOSITORY = Path(__file__).parents[2]
+_numbers = itertools.count(1)
+
+
+class Installation:
+    """Use as an async context manager; stops its workers at the end."""
+
+    def __init__(self, stack: EmbeddedStack, folder: Path, partitions: int = 4, **overrides: Any) -> None:
+        name = f"t{os.getpid()}-{next(_numbers)}"
+        topics = {
+            field: f"{name}.{Settings.model_fields[field].default}"
+            for field in Settings.model_fields
+            if field.endswith("_topic")
+        }
+        self.settings = Settings(
+            kafka=stack.kafka,
+            redis=stack.redis,
+            group=name,
+            key_prefix=f"{name}:",
+            session_timeout_seconds=3.0,
+            **topics,
+            **overrides,
+        )
+        self.partitions = partitions
+        for field, topic in topics.items():
+            # The in-memory broker keeps 5 MB of a partition: every change is to be read again.
+            counts = {"transactions_topic": partitions, "rekeyed_topic": partitions}
+            counts["changes_topic"] = 16
+            stack.create_topic(topic, counts.get(field, 1))
+        self.store = RedisStore(self.settings.redis, self.settings.keys)
+        self._folder = folder
+        self._workers: list[subprocess.Popen[bytes]] = []
+
+    async def __aenter__(self) -> Installation:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for worker in self._workers:
+            worker.terminate()
+        for worker in self._workers:
+            worker.wait(20)
+        await self.store.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **worker_environment(self.settings)}
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        log = self._folder / f"{self.settings.group}-{len(self._workers)}.log"
+        with log.open("wb") as stream:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "ops.cli.main", "worker", "-v"],
+                cwd=REPOSITORY,
+                env=self.environment,
+                stdout=stream,
+                stderr=stream,
+            )
+        self._workers.append(worker)
+        worker.log = log  # type: ignore[attr-defined]
+        return worker
+
+    async def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One `everscore` command to its end."""
+        return await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "ops.cli.main", *arguments],
+            cwd=REPOSITORY,
+            env={**self.environment, "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    async def produce(self, values: Sequence[tuple[bytes, str | None]]) -> None:
+        async with PacedProducer(self.settings) as producer:
+            for value, customer_id in values:
+                await producer.send(value, customer_id)
+            await producer.flush()
+
+    async def progress(self) -> Progress:
+        return await progress_of(self.store, self.settings, self.partitions)
+
+    async def until(self, reached: Callable[[Progress], bool], seconds: float = 60) -> Progress:
+        """Wait for the workers; fails with their logs when they do not get there."""
+        deadline = time.monotonic() + seconds
+        while True:
+            progress = await self.progress()
+            if reached(progress):
+                return progress
+            if time.monotonic() > deadline:
+                logs = "\n".join(worker.log.read_text()[-3000:] for worker in self._workers)
+                raise AssertionError(f"not reached in {seconds} s: {progress}\n{logs}")
+            await asyncio.sleep(0.05)
+
+    async def settled(self) -> None:
+        """Wait until nothing is due and everything committed is published."""
+        while True:
+            idle = True
+            for partition in range(self.partitions):
+                clock = (await self.store.checkpoint(partition)).clock_us
+                idle = idle and not await self.store.due(partition, clock, 1)
+                idle = idle and not await self.store.outbox(partition, "", 1)
+            if idle:
+                return
+            await asyncio.sleep(0.05)
+
+    async def records(self, topic: str) -> list[Any]:
+        async with open_consumer(self.settings, topic) as (consumer, partitions):
+            return [record async for record in records_to_end(consumer, partitions)]
+
+    async def hashes(self) -> dict[str, dict[str, bytes]]:
+        """Every customer's hash by id."""
+        found: dict[str, dict[str, bytes]] = {}
+        for partition in range(self.partitions):
+            cursor = 0
+            while True:
+                cursor, ids = await self.store.customers(partition, cursor, 1000)
+                for customer_id, fields in zip(
+                    ids, await self.store.load_many(partition, ids), strict=True
+                ):
+                    found[customer_id] = dict(fields or {})
+                if cursor == 0:
+                    break
+        return found

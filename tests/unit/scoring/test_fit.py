@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+
+from schemas.errors import DegenerateFitError
+from schemas.scorecard import AliveParams, Family, SpendParams
+from scoring import fit
+from scoring.fit import REPEAT_CUSTOMERS_MIN, expected_spend, fit_alive, fit_spend
+
+TRUTH = AliveParams(family=Family.MBGNBD, r=1.5, alpha_days=30.0, a=0.9, b=2.5)
+SPEND = SpendParams(p=6.0, q=4.0, v=15.0)
+
+
+def histories(params: AliveParams, customers: int, seed: int):
+    """Customers drawn from the model itself, observed for 100 to 400 days."""
+    rng = np.random.default_rng(seed)
+    age = rng.integers(100, 400, customers).astype(np.float64)
+    rate = rng.gamma(params.r, 1 / params.alpha_days, customers)
+    dropout = rng.beta(params.a, params.b, customers)
+    x, t_x = np.zeros(customers, dtype=np.int64), np.zeros(customers)
+    for row in range(customers):
+        now = 0.0
+        tosses_first = params.family is Family.MBGNBD
+        while not tosses_first or rng.random() >= dropout[row]:
+            tosses_first = True
+            now += rng.exponential(1 / rate[row])
+            if now > age[row]:
+                break
+            x[row], t_x[row] = x[row] + 1, now
+    return x, t_x, age
+
+
+@pytest.mark.parametrize("family", Family)
+def test_fit_finds_the_parameters_that_made_the_data(family):
+    truth = TRUTH.model_copy(update={"family": family})
+    found = fit_alive(*histories(truth, 4000, seed=1), family)
+    assert found.params.family is family
+    for name in ("r", "alpha_days", "a", "b"):
+        # Four standard errors of this many customers.
+        assert getattr(found.params, name) == pytest.approx(getattr(truth, name), rel=0.35)
+    assert np.isfinite(found.log_likelihood)
+
+
+def test_fit_does_not_depend_on_the_hour_or_on_the_order():
+    x, t_x, age = histories(TRUTH, 500, seed=2)
+    t_x = np.floor(t_x)
+    shuffled = np.random.default_rng(3).permutation(500)
+    later = fit_alive(x[shuffled], t_x[shuffled], age[shuffled] + 0.4, Family.MBGNBD)
+    assert later == fit_alive(x, t_x, age, Family.MBGNBD)
+
+
+def test_equal_histories_count_as_often_as_they_occur():
+    x, t_x, age = histories(TRUTH, 400, seed=4)
+    twice = [np.concatenate((column, column)) for column in (x, t_x, age)]
+    one, two = fit_alive(x, t_x, age, Family.BGNBD), fit_alive(*twice, Family.BGNBD)
+    assert two.log_likelihood == pytest.approx(one.log_likelihood)
+    assert two.params.r == pytest.approx(one.params.r, rel=1e-4)
+
+
+def test_warm_start_reaches_the_same_parameters():
+    columns = histories(TRUTH, 500, seed=5)
+    cold = fit_alive(*columns, Family.MBGNBD)
+    warm = fit_alive(*columns, Family.MBGNBD, start=cold.params)
+    assert warm.log_likelihood == pytest.approx(cold.log_likelihood, abs=1e-7)
+    assert warm.params.b == pytest.approx(cold.params.b, rel=1e-2)
+
+
+def test_start_of_the_other_family_is_ignored():
+    columns = histories(TRUTH, 300, seed=6)
+    elsewhere = TRUTH.model_copy(update={"family": Family.BGNBD, "a": 900.0})
+    assert fit_alive(*columns, Family.MBGNBD, start=elsewhere) == fit_alive(*columns, Family.MBGNBD)
+
+
+@pytest.mark.parametrize("family", Family)
+def test_too_few_repeat_customers_are_refused(family):
+    x = np.r_[np.zeros(5000, dtype=np.int64), np.ones(REPEAT_CUSTOMERS_MIN - 1, dtype=np.int64)]
+    with pytest.raises(DegenerateFitError, match="99 of 5099 customers came back"):
+        fit_alive(x, x * 3.0, np.full(len(x), 9.0), family)
+
+
+def test_no_customers_are_refused():
+    none = np.array([], dtype=np.int64), np.array([]), np.array([])
+    with pytest.raises(DegenerateFitError, match="0 of 0 customers"):
+        fit_alive(*none, Family.MBGNBD)
+    with pytest.raises(DegenerateFitError, match="0 of 0 customers"):
+        fit_spend(none[0], none[1])
+
+
+@pytest.mark.parametrize("family", Family)
+def test_customers_who_are_all_alike_are_refused_and_nothing_is_printed(family, capsys):
+    # Everybody bought on the same ten days and is gone: nothing tells dropout from chance.
+    x = np.full(500, 9)
+    with pytest.raises(DegenerateFitError, match="no maximum|do not determine"):
+        fit_alive(x, np.full(500, 90.0), np.full(500, 91.0), family)
+    assert capsys.readouterr().out == ""
+
+
+def test_nonsense_is_refused_by_name():
+    x = np.full(200, 2)
+    with pytest.raises(DegenerateFitError, match="recency"):
+        fit_alive(x, np.full(200, -3.0), np.full(200, 9.0), Family.MBGNBD)
+
+
+def spends(customers: int, seed: int, params: SpendParams = SPEND):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(1, 30, customers)
+    scale = rng.gamma(params.q, 1 / params.v, customers)
+    return x, rng.gamma(params.p * x, 1 / scale) / x
+
+
+@pytest.mark.parametrize("currency", [0.001, 1.0, 15_000.0])
+def test_spend_fit_finds_the_parameters_in_any_currency(currency):
+    x, money = spends(3000, seed=1)
+    found = fit_spend(x, money * currency)
+    assert found.p == pytest.approx(SPEND.p, rel=0.15)
+    assert found.q == pytest.approx(SPEND.q, rel=0.15)
+    assert found.v / currency == pytest.approx(SPEND.v, rel=0.3)
+
+
+def test_spend_fit_leaves_out_who_did_not_come_back_or_spent_nothing():
+    x, money = spends(300, seed=2)
+    more_x = np.concatenate((x, np.zeros(50, dtype=np.int64), np.full(50, 3)))
+    more_money = np.concatenate((money, np.full(50, 9.0), np.repeat([0.0, -4.0], 25)))
+    assert fit_spend(more_x, more_money) == fit_spend(x, money)
+
+
+def test_too_few_spenders_are_refused():
+    with pytest.raises(DegenerateFitError, match="20 of 500 customers came back and spent"):
+        fit_spend(np.full(500, 2), np.repeat([0.0, 5.0], [480, 20]))
+
+
+def test_spend_without_a_mean_is_refused():
+    x, money = spends(3000, 3, SpendParams(p=6.0, q=0.6, v=1.0))
+    with pytest.raises(DegenerateFitError, match=r"q = 0\.\d+ is not above 1"):
+        fit_spend(x, money)
+
+
+def test_expected_spend_goes_from_the_common_mean_to_the_own():
+    x = np.array([0, 1, 10, 10**6])
+    expected = expected_spend(x, np.array([0.0, 80.0, 80.0, 80.0]), SPEND)
+    assert expected[0] == pytest.approx(SPEND.p * SPEND.v / (SPEND.q - 1))
+    assert (np.diff(expected) > 0).all()
+    assert expected[-1] == pytest.approx(80.0, rel=1e-5)
+
+
+def test_expected_spend_without_a_mean_is_the_customers_own():
+    heavy = SpendParams(p=0.2, q=0.5, v=3.0)
+    expected = expected_spend(np.array([0, 2, 50]), np.array([0.0, 7.0, 7.0]), heavy)
+    assert expected.tolist()[:2] == [0.0, 7.0]
+    assert expected[2] == pytest.approx(0.2 * (3 + 350) / 9.5)
+
+
+def test_expected_spend_of_more_refunds_than_purchases_is_that_of_nothing():
+    x, zero = np.array([3]), np.array([0.0])
+    assert expected_spend(x, np.array([-20.0]), SPEND) == expected_spend(x, zero, SPEND)
+    assert (expected_spend(x, zero, SPEND) > 0).all()
+
+
+def test_failed_optimiser_is_a_degenerate_fit(monkeypatch, capsys):
+    def print_and_fail(*_: object, **__: object) -> None:
+        print("status: 2")  # noqa: T201
+        raise ValueError("The model\n did not converge.")
+
+    monkeypatch.setattr(fit.BetaGeoFitter, "fit", print_and_fail)
+    with pytest.raises(DegenerateFitError, match="no maximum: The model did not converge"):
+        fit_alive(*histories(TRUTH, 300, seed=7), Family.BGNBD)
+    assert capsys.readouterr().out == ""
