@@ -94,7 +94,7 @@ class Settings(BaseSettings):
         28.0, description="Stream time between two tries to learn: habits change by the week."
     )
     learn_gain_min: float = Field(
-        0.05, gt=0, lt=1, description="Inertia must fall by this share for a new scorecard."
+        0.03, gt=0, lt=1, description="Inertia must fall by this share for a new scorecard."
     )
     seed: int = Field(20260101, description="Of everything random.")
 

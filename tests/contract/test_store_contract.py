@@ -196,7 +196,7 @@ async def test_second_commit_overwrites_rows_and_due_times(store):
 
 
 async def test_of_two_commits_from_the_same_place_exactly_one_is_written(store):
-    before = await owned(store)
+    before = (await owned(store)).moved(TOPIC, 0)
     outcomes = await asyncio.gather(
         *(
             store.commit_slice(commit_of(before, due={"a": 1.0}, outbox=b"o", text=text))
@@ -414,9 +414,7 @@ OPERATIONS = st.lists(
         st.tuples(
             st.just("found"), st.dictionaries(st.sampled_from("xyz"), st.text("ab"), min_size=1)
         ),
-        st.tuples(
-            st.just("save"), st.sampled_from("vw"), st.binary(max_size=5), st.booleans()
-        ),
+        st.tuples(st.just("save"), st.sampled_from("vw"), st.binary(max_size=5), st.booleans()),
     ),
     max_size=14,
 )
@@ -440,8 +438,8 @@ class Twin:
             partition=partition,
             before=before,
             after=replace(before.moved(TOPIC, offset + 3), **after),
-            customer_ids=list(due),
-            rows=[row(customer_id, ledger) for customer_id, (_, ledger) in due.items()],
+            customer_ids=[f"{partition}-{name}" for name in due],  # a customer has one home
+            rows=[row(name, ledger) for name, (_, ledger) in due.items()],
             due_at=[at for at, _ in due.values()],
             outbox=outbox,
         )
@@ -484,7 +482,8 @@ def test_any_operations_have_the_same_outcome_in_both_stores(redis_url, prefix):
                 one, other = [await twin.do(*operation) for twin in twins]
                 assert one == other, operation
             for partition in range(3):
-                one, other = [await everything(twin.store, CUSTOMERS, partition) for twin in twins]
+                ids = [f"{partition}-{name}" for name in CUSTOMERS]
+                one, other = [await everything(twin.store, ids, partition) for twin in twins]
                 assert one == other
         finally:
             await redis.close()

@@ -35,8 +35,8 @@ def test_fit_finds_the_parameters_that_made_the_data(family):
     found = fit_alive(*histories(truth, 4000, seed=1), family)
     assert found.params.family is family
     for name in ("r", "alpha_days", "a", "b"):
-        # Four standard errors of this many customers.
-        assert getattr(found.params, name) == pytest.approx(getattr(truth, name), rel=0.35)
+        # Over twelve seeds the standard deviation of each estimate is 3 to 6 %.
+        assert getattr(found.params, name) == pytest.approx(getattr(truth, name), rel=0.25)
     assert np.isfinite(found.log_likelihood)
 
 
@@ -89,7 +89,7 @@ def test_no_customers_are_refused():
 def test_customers_who_are_all_alike_are_refused_and_nothing_is_printed(family, capsys):
     # Everybody bought on the same ten days and is gone: nothing tells dropout from chance.
     x = np.full(500, 9)
-    with pytest.raises(DegenerateFitError, match="no maximum|do not determine"):
+    with pytest.raises(DegenerateFitError, match=r"no maximum|do not determine"):
         fit_alive(x, np.full(500, 90.0), np.full(500, 91.0), family)
     assert capsys.readouterr().out == ""
 

@@ -1,0 +1,1 @@
+"""Apache Kafka and Redis as real servers of this machine, without containers."""
