@@ -83,6 +83,7 @@ class PacedProducer:
             linger_ms=_LINGER_MS,
             max_batch_size=256 * 1024,
             max_request_size=64 * 1024 * 1024,
+            compression_type=self._settings.compression_type,
         )
         try:
             await self._producer.start()

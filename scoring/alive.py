@@ -227,8 +227,8 @@ def expected_purchases(
     The published form holds 2F1(r+x, b+x; …; z), which overflows near x = 200. Euler's
     transformation turns it into (1−z)^(a−1) · 2F1(c−r−x, a−1; c; z) with c = a+b+x−1 (BG/NBD)
     or a+b+x (MBG/NBD): neither upper parameter contains x any more. Against 50-digit arithmetic
-    the error is at most 1e-8 for parameters from 0.001 to 300, x to 1e6 and horizons to
-    1000·(alpha+T), and 1e-12 for parameters as fits give them.
+    the relative error on 6,000 random rows (parameters 0.001 to 300, x to 1e6, horizons to
+    1000·(alpha+T)) is 3e-15 at the median, 2e-10 for 99 % and 1e-8 at the worst.
     Sources: Fader, Hardie and Lee (2005), equation 10; Wagner and Hoppe (2008).
 
     Examples

@@ -46,6 +46,7 @@ class Publisher:
             linger_ms=2,
             max_batch_size=256 * 1024,
             max_request_size=_REQUEST_BYTES_MAX,
+            compression_type=self._settings.compression_type,
         )
         try:
             await self._producer.start()

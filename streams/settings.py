@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     owner: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
         description="Name under which this worker owns partitions.",
+    )
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
+        "none", description="Of what is published; all but gzip need `pip install aiokafka[all]`."
     )
     source: str = Field("/everscore", description="CloudEvents source of the change events.")
 
@@ -132,6 +135,11 @@ class Settings(BaseSettings):
                 f"lost_below {self.lost_below} must lie below fading_below {self.fading_below}"
             )
         return self
+
+    @property
+    def compression_type(self) -> str | None:
+        """As aiokafka's producer wants it."""
+        return None if self.compression == "none" else self.compression
 
     @property
     def keys(self) -> Keys:

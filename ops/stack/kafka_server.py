@@ -5,12 +5,12 @@ Owns its settings, its formatting, its start and its readiness. Knows no topics 
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import subprocess
 import time
 import uuid
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 from aiokafka.errors import KafkaError
@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from ops.stack.java import find_java, kafka_jars, kafka_version
 from ops.stack.processes import HOST, POLL_SECONDS, ServerProcess, is_free
 from ops.stack.settings import StackSettings
-from ops.stack.topics import cluster_id
+from ops.stack.topics import apart, cluster_id
 from schemas.errors import ConfigurationError
 
 _LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
@@ -80,16 +80,36 @@ class KafkaServer:
         self._machine = machine
         self._settings = settings
 
+    @cached_property
+    def java_command(self) -> list[str]:
+        """Java with Kafka's jars, fetched if need be; the class to run comes behind it.
+
+        Raises
+        ------
+        ConfigurationError
+            Java or the jars are missing.
+        """
+        java = find_java(self._machine.java_home)
+        jars = kafka_jars(self._machine.cache)
+        return [
+            java,
+            f"-Xmx{self._machine.heap_mb}m",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}",
+            "-cp",
+            f"{jars}/*",
+        ]
+
     def start(self, port: int, controller_port: int, *, with_us: bool) -> None:
         """Start the node; the first start formats its data folder.
 
         Raises
         ------
         ConfigurationError
-            A port is taken, Java or the jars are missing, or the format failed.
+            A port is taken, Java or the jars are missing, or formatting failed.
         """
-        java = find_java(self._machine.java_home)
-        jars = kafka_jars(self._machine.cache)
+        run = self.java_command
         for wanted in (port, controller_port):
             if not is_free(wanted):
                 raise ConfigurationError(f"Kafka cannot listen on port {wanted}: it is taken.")
@@ -99,17 +119,10 @@ class KafkaServer:
             "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
             "controller.quorum.voters": f"1@{HOST}:{controller_port}",
         }
-        lines = [f"{name}={value}" for name, value in (_SETTINGS | own | {**self._settings}).items()]
-        (self._folder / "server.properties").write_text("\n".join(lines) + "\n")
-        run = [
-            java,
-            f"-Xmx{self._machine.heap_mb}m",
-            "-XX:+ExitOnOutOfMemoryError",
-            "-Djava.awt.headless=true",
-            f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}",
-            "-cp",
-            f"{jars}/*",
+        lines = [
+            f"{name}={value}" for name, value in (_SETTINGS | own | {**self._settings}).items()
         ]
+        (self._folder / "server.properties").write_text("\n".join(lines) + "\n")
         if not (self._folder / _META).exists():
             self._format(run)
         self.process.start(
@@ -161,7 +174,7 @@ class KafkaServer:
         if record is None or is_free(record.port):
             return False
         try:
-            answered = asyncio.run(cluster_id(f"{HOST}:{record.port}"))
+            answered = apart(cluster_id(f"{HOST}:{record.port}"))
         except (KafkaError, OSError):
             return False
         return answered == self._cluster_id()

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -108,7 +108,14 @@ class ServerProcess:
             For the record.
         with_us : bool
             Let it die with this process, where the system can do that.
+
+        Raises
+        ------
+        ConfigurationError
+            It runs already.
         """
+        if self.alive():
+            raise ConfigurationError(f"{self.name} runs already.", hint="Stop it first.")
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > _LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -221,7 +228,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose_port(wanted: int | None, *liked: int | None) -> int:
+def choose_port(wanted: int | None, *liked: int | None, reserved: Collection[int] = ()) -> int:
     """A port to listen on.
 
     Parameters
@@ -230,6 +237,8 @@ def choose_port(wanted: int | None, *liked: int | None) -> int:
         This one and no other.
     *liked : int or None
         Otherwise the first of these that is free, otherwise any.
+    reserved : collection of int
+        Not these: chosen for others that do not listen yet.
 
     Returns
     -------
@@ -249,7 +258,7 @@ def choose_port(wanted: int | None, *liked: int | None) -> int:
     choice = random.SystemRandom()
     others = (choice.choice(_FREE_PORTS) for _ in range(_PORT_TRIES_MAX))
     for port in (*(port for port in liked if port is not None), *others):
-        if is_free(port):
+        if port not in reserved and is_free(port):
             return port
     raise ConfigurationError(
         f"No free port found from {_FREE_PORTS.start} to {_FREE_PORTS.stop}.",

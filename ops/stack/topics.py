@@ -7,9 +7,11 @@ that exists: it says what differs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -26,6 +28,8 @@ _ROOM_BYTES = 65_536
 # A dead letter carries its record's bytes uncompressed, and compressed they may have passed a
 # smaller limit: the publisher's own bound, below which no record can be too large for this topic.
 _DEAD_LETTER_BYTES_MAX = 64 * 1024 * 1024
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,12 @@ def declared_topics(settings: Settings, partitions: int) -> tuple[Topic, ...]:
         Topic(settings.scorecards_topic, 1, latest),
         Topic(settings.samples_topic, 1, latest),
     )
+
+
+def apart(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in a loop of its own, whether or not a loop is running here."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def cluster_id(bootstrap: str) -> str | None:

@@ -1,0 +1,34 @@
+"""The README tells the truth about settings, commands and fields."""
+
+import re
+from pathlib import Path
+
+from typer.main import get_command
+
+from ops.cli.main import app
+from state.codec import FIELDS
+from streams.settings import Settings
+
+README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_setting_is_listed_with_its_default_and_none_besides():
+    rows = dict(re.findall(r"\| `EVERSCORE_([A-Z_]+)` \| (.+?) \|", README))
+    assert set(rows) == {name.upper() for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        if name == "owner":
+            continue
+        default = getattr(field.default, "value", field.default)
+        assert rows[name.upper()] == (f"`{default}`" if default != "" else "empty"), name
+
+
+def test_every_command_the_readme_shows_exists():
+    commands = set(get_command(app).commands)
+    shown = set(re.findall(r"everscore ([a-z]+)\b", README)) - {"customer"}
+    assert shown
+    assert shown <= commands
+
+
+def test_every_field_of_a_customer_is_named():
+    for field in FIELDS:
+        assert f"`{field}`" in README, field
