@@ -31,6 +31,7 @@ from streams.settings import Clock, Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HORIZON_DAYS = 30.0
+_US_PER_DAY = 86_400_000_000
 
 
 def moment(instant_us: int) -> datetime | None:
@@ -93,11 +94,21 @@ class Customer:
         frequency = np.broadcast_to(row["frequency"], age.shape)
         return np.asarray(prob_alive(frequency, t_x, age, self.card.alive))
 
-    def outlook(self, days: int) -> list[tuple[datetime, float]]:
-        """P(alive) today and on each of the next days if nothing is bought."""
+    def outlook(self, days: int, *, past_days: int = 0) -> list[tuple[datetime, float]]:
+        """P(alive) now and on each of the next days if nothing is bought.
+
+        Parameters
+        ----------
+        days : int
+            Days ahead.
+        past_days : int
+            Days back; cut at the last purchase day, before which other purchases counted.
+        """
         if not self.scored:
             return []
-        steps = np.arange(days + 1) * 86_400_000_000 + int(self.numbers["as_of_us"][0])
+        silent = int(silence_days(self.numbers, self._calendar)[0])
+        days_from_now = np.arange(-min(past_days, silent), days + 1)
+        steps = days_from_now * _US_PER_DAY + int(self.numbers["as_of_us"][0])
         return [
             (_EPOCH + timedelta(microseconds=step), p)
             for step, p in zip(steps.tolist(), self._prob_alive_at(steps).tolist(), strict=True)
@@ -165,6 +176,18 @@ class Customer:
             {"at": step.at, "kind": step.kind, "current": step.current} for step in self.foreseen()
         ]
         return profile
+
+    def segment_centre(self) -> dict[str, float] | None:
+        """The typical customer of this customer's segment."""
+        index = int(self.numbers["segment"][0])
+        if index < 0:
+            return None
+        alive, often, money = self.card.segmenter.raw_centroid(index)
+        return {
+            "prob_alive": min(max(alive, 0.0), 1.0),
+            "frequency": float(np.expm1(often)),
+            "monetary_value": float(np.expm1(money)),
+        }
 
     @property
     def lifecycle(self) -> str | None:

@@ -6,9 +6,9 @@ import warnings
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ops.customers import scorecards_of, timeline_of
 from ops.loaders.source import SourceTransaction
@@ -90,9 +90,8 @@ async def compare_with_lifetimes(
     return Parity(equal, max(met, len(expected)), tuple(differing[:5]))
 
 
-def _lifetimes_summary(
-    transactions: Sequence[SourceTransaction], observed_until: datetime
-) -> pd.DataFrame:
+def _lifetimes_summary(transactions: Sequence[SourceTransaction], observed_until: datetime) -> Any:
+    import pandas as pd  # noqa: PLC0415 - slow to import
     from lifetimes.utils import summary_data_from_transaction_data  # noqa: PLC0415 - slow to import
 
     frame = pd.DataFrame(
@@ -106,7 +105,7 @@ def _lifetimes_summary(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lifetimes uses what pandas has deprecated
-        summary: pd.DataFrame = summary_data_from_transaction_data(
+        summary = summary_data_from_transaction_data(
             frame,
             "customer",
             "at",

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,6 @@ from numpy.typing import NDArray
 
 from schemas.errors import DegenerateFitError
 from schemas.scorecard import AliveParams, Family, SpendParams
-
-with warnings.catch_warnings():
-    # lifetimes 0.11.3 sets an option that pandas 3 has retired. Goes when lifetimes no longer does.
-    warnings.simplefilter("ignore")
-    from lifetimes import BaseFitter, BetaGeoFitter, GammaGammaFitter, ModifiedBetaGeoFitter
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -95,7 +91,9 @@ def fit_alive(
     rows, weights = np.unique(
         np.column_stack((frequency, t_x_days, age)), axis=0, return_counts=True
     )
-    fitter = (ModifiedBetaGeoFitter if family == Family.MBGNBD else BetaGeoFitter)(0.0)
+    lifetimes = _lifetimes()
+    model = lifetimes.ModifiedBetaGeoFitter if family == Family.MBGNBD else lifetimes.BetaGeoFitter
+    fitter = model(0.0)
     initial = None
     if start is not None and start.family == family:
         # lifetimes scales time by its maximum before it optimises log parameters.
@@ -132,7 +130,8 @@ def fit_spend(frequency: IntArray, monetary_value: FloatArray) -> SpendParams:
         )
     # In units of the mean, so that no bound depends on the currency.
     unit = float(monetary_value[usable].mean())
-    found, _ = _fitted(GammaGammaFitter(0.0), frequency[usable], monetary_value[usable] / unit)
+    fitter = _lifetimes().GammaGammaFitter(0.0)
+    found, _ = _fitted(fitter, frequency[usable], monetary_value[usable] / unit)
     if found["q"] <= 1.0:
         raise DegenerateFitError(
             f"q = {found['q']:g} is not above 1: mean spend over all customers would be infinite"
@@ -176,7 +175,15 @@ def expected_spend(
     return np.where(exists, shrunk, own)
 
 
-def _fitted(fitter: BaseFitter, *columns: Any, **options: Any) -> tuple[Mapping[str, float], float]:
+def _lifetimes() -> Any:
+    """The package, on first use: it takes a second to import, and most processes never fit."""
+    with warnings.catch_warnings():
+        # lifetimes 0.11.3 sets an option that pandas 3 has retired. Goes when lifetimes no longer does.
+        warnings.simplefilter("ignore")
+        return import_module("lifetimes")
+
+
+def _fitted(fitter: Any, *columns: Any, **options: Any) -> tuple[Mapping[str, float], float]:
     """Parameters by name and log likelihood per customer, or a `DegenerateFitError`."""
     with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         # The optimiser probes points where the likelihood overflows; it recovers by itself. What it

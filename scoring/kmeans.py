@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from river.cluster import KMeans
 from scipy.optimize import linear_sum_assignment
 
 from schemas.errors import ConfigurationError, ShapeError
@@ -132,6 +131,8 @@ def learn_online(
     """
     k, width = centroids.shape
     # River draws random centroids only for features it has not met, hence none.
+    from river.cluster import KMeans  # noqa: PLC0415 - slow to import, and only the learner needs it
+
     model = KMeans(n_clusters=k, halflife=halflife, seed=seed)
     for center, row in zip(model.centers.values(), centroids.tolist(), strict=True):
         center.update(enumerate(row))

@@ -27,7 +27,8 @@ def monetary_value(numbers: Numbers) -> FloatArray:
 
 def t_x_days(numbers: Numbers) -> FloatArray:
     """First to last purchase day, days; 0 where nothing is left to score."""
-    return (numbers["last_day"] - numbers["first_day"]).astype(np.float64)
+    t_x: FloatArray = (numbers["last_day"] - numbers["first_day"]).astype(np.float64)
+    return t_x
 
 
 def age_days(numbers: Numbers, calendar: BusinessCalendar) -> FloatArray:

@@ -70,6 +70,11 @@ class Segmenter:
         z: FloatArray = (raw - self._mean) / self._scale
         return z
 
+    def raw_centroid(self, segment: int) -> tuple[float, float, float]:
+        """P(alive), log frequency and log monetary value at a segment's centre."""
+        alive, often, money = (self._centroids[segment] * self._scale + self._mean).tolist()
+        return alive, often, money
+
     def _excess(self, z: FloatArray, segment: IntArray) -> FloatArray:
         """E_ij of every customer's own i against all j; 0 for j = i."""
         closeness = 2 * z @ self._centroids.T - self._squares

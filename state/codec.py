@@ -115,8 +115,8 @@ def decode_rows(
     ------
     LedgerError
         A packed ledger is damaged.
-    KeyError
-        A scorecard, segment or topic is named that this partition never knew.
+    KeyError, ValueError
+        A scorecard (KeyError), segment or topic (ValueError) that this partition never knew.
     """
     states = States.blank(customer_ids, card=timeline.current)
     known = [row for row, fields in enumerate(found) if fields is not None]

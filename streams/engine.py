@@ -25,7 +25,7 @@ from scoring.states import UNKNOWN_US, States
 from scoring.timeline import Timeline
 from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
 from state.owner_cache import OwnerCache
-from state.store import Checkpoint, SliceCommit, Store
+from state.store import Adoption, Checkpoint, SliceCommit, Store
 from streams.homes import home_partition, sample_rank
 from streams.samples import sample_messages
 from streams.settings import Clock, Settings
@@ -131,7 +131,7 @@ class SliceEngine:
             card = self.scorecards[current] if current else await self._bootstrap()
             adoptions = ((UNKNOWN_US, card.version),)
             checkpoint = replace(checkpoint, adoptions=adoptions)
-        timeline = Timeline([(moment, self.scorecards[version]) for moment, version in adoptions])
+        timeline = self._timeline(adoptions)
         offsets = {topic: checkpoint.next_offsets.get(topic, 0) for topic in self._topics}
         return Owned(
             partition=partition,
@@ -141,6 +141,9 @@ class SliceEngine:
             next_due_us=await self.store.next_due_us(partition),
             rescore_cursor=0 if timeline.current else None,
         )
+
+    def _timeline(self, adoptions: Sequence[Adoption]) -> Timeline:
+        return Timeline([(moment, self.scorecards[version]) for moment, version in adoptions])
 
     async def _bootstrap(self) -> Scorecard:
         card = bootstrap_scorecard(
@@ -249,12 +252,14 @@ class SliceEngine:
                 return False
             if version not in self.scorecards:
                 await self.load_scorecards()
-            owned.timeline.adopt(owned.checkpoint.clock_us, self.scorecards[version])
-            after = replace(owned.checkpoint, adoptions=tuple(owned.timeline.adoptions))
+            timeline = self._timeline(owned.timeline.adoptions)
+            timeline.adopt(owned.checkpoint.clock_us, self.scorecards[version])
+            after = replace(owned.checkpoint, adoptions=tuple(timeline.adoptions))
             nothing = advance(
                 States.blank([]), Events.none(), after.clock_us, owned.timeline, self.calendar
             )
             await self._commit(owned, after, nothing, [])
+            owned.timeline = timeline  # only now: a refused commit must leave no state scored by it
             owned.rescore_cursor = 0
             return True
 

@@ -53,13 +53,17 @@ def sample_messages(
         return []
     picked = numbers[rows]
     columns = zip(
-        [states.customer_ids[row] for row in rows.tolist()],
+        rows.tolist(),
         picked["sample_rank"].tolist(),
         picked["frequency"].tolist(),
         picked["first_day"].tolist(),
         picked["last_day"].tolist(),
         monetary_value(picked).tolist(),
         strict=True,
+    )
+    samples = (
+        Sample(states.customer_ids[row], rank, frequency, first, last, value, checkpoint.clock_us)
+        for row, rank, frequency, first, last, value in columns
     )
     return [
         Message(
@@ -69,5 +73,5 @@ def sample_messages(
             headers=[],
             partition=SAMPLES_PARTITION,
         )
-        for sample in (Sample(*values, checkpoint.clock_us) for values in columns)
+        for sample in samples
     ]

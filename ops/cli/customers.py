@@ -20,6 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead 
 
 _PLOT_COLUMNS = 64
 _LAST_CHANGES = 6
+_PAST_DAYS = 120
 
 
 @command
@@ -97,7 +98,7 @@ async def explain(customer_id: CustomerId, as_json: AsJson = False) -> None:
 def show_explanation(customer: Customer, history: list[dict[str, Any]]) -> None:
     """Why the customer is where they are, what silence will do, and what happened so far."""
     profile, foreseen = customer.profile(), customer.foreseen()
-    outlook = customer.outlook(_outlook_days(customer, foreseen))
+    outlook = customer.outlook(_outlook_days(customer, foreseen), past_days=_PAST_DAYS)
     out.print(
         Text.assemble(
             (customer.customer_id, "bold"),
@@ -109,13 +110,7 @@ def show_explanation(customer: Customer, history: list[dict[str, Any]]) -> None:
     for reason in reasons(profile, customer):
         out.print(f"  • {reason}", highlight=False)
     if outlook:
-        out.print(f"\n[bold]P(alive) over the next {len(outlook) - 1} days if nothing is bought[/]")
-        for line in column_plot([p for _, p in outlook], width=_PLOT_COLUMNS):
-            out.print(f"  {line}", highlight=False)
-        out.print(
-            f"      └{when(outlook[0][0])[:10]}{when(outlook[-1][0])[:10]:>{_PLOT_COLUMNS - 10}}",
-            highlight=False,
-        )
+        _plot(outlook, profile["as_of"])
     out.print("\n[bold]What silence brings[/]")
     for step in foreseen:
         out.print(
@@ -149,6 +144,21 @@ _CAUSES = {
 }
 
 
+def _plot(outlook: list[tuple[datetime, float]], now: datetime) -> None:
+    """P(alive) since the last purchase and ahead, with today marked below."""
+    first, last = outlook[0][0], outlook[-1][0]
+    out.print("\n[bold]P(alive) by the day, if nothing is bought[/]")
+    for line in column_plot([p for _, p in outlook], width=_PLOT_COLUMNS):
+        out.print(f"  {line}", highlight=False)
+    share = (now - first) / (last - first) if last > first else 0.0
+    mark = round(share * (_PLOT_COLUMNS - 1))
+    out.print(f"      └{'─' * mark}┴{'─' * (_PLOT_COLUMNS - 1 - mark)}", highlight=False)
+    labels = f"{first:%Y-%m-%d}{f'{last:%Y-%m-%d}':>{_PLOT_COLUMNS - 10}}"
+    if 12 <= mark <= _PLOT_COLUMNS - 17:
+        labels = f"{labels[: mark - 2]}today{labels[mark + 3 :]}"
+    out.print(f"       {labels}", highlight=False)
+
+
 def reasons(profile: dict[str, Any], customer: Customer) -> list[str]:
     """Why the customer is where they are, a sentence each."""
     if not customer.scored:
@@ -176,10 +186,14 @@ def reasons(profile: dict[str, Any], customer: Customer) -> list[str]:
         f"Quintiles: recency {rfm['recency']}, frequency {rfm['frequency']}, "
         f"monetary {rfm['monetary']} of 5 (scorecard {profile['scorecard']})."
     )
-    lines.append(
-        f"Of all segments' centres, {profile['segment']}'s is the one to stay with; the border to "
-        f"{profile['margin']['segment']} is {profile['margin']['distance']:.2f} standard units away."
-    )
+    centre = customer.segment_centre()
+    if centre is not None:
+        lines.append(
+            f"The typical {profile['segment']} customer: P(alive) {centre['prob_alive']:.0%}, "
+            f"{centre['frequency']:.1f} repeat purchases of {centre['monetary_value']:,.2f}. From the "
+            f"border to {profile['margin']['segment']} it is {profile['margin']['distance']:.2f} "
+            "standard deviations."
+        )
     return lines
 
 

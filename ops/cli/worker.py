@@ -9,7 +9,6 @@ import typer
 
 from ops.cli.support import command, read_settings
 from state.redis_store import RedisStore
-from streams.app import run_worker
 
 
 @command
@@ -19,6 +18,8 @@ def worker(
     """Run one worker; as many as there are partitions may share the work."""
     settings = read_settings()
     _log_to_stderr(logging.INFO if verbose else logging.WARNING)
+    from streams.app import run_worker  # noqa: PLC0415 - Faust is slow to import
+
     run_worker(settings, RedisStore(settings.redis, settings.keys))
 
 

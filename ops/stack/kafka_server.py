@@ -6,6 +6,7 @@ Owns its settings, its formatting, its start and its readiness. Knows no topics 
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 import time
 import uuid
@@ -27,6 +28,9 @@ _FORMAT_SECONDS_MAX = 60.0  # 1 s
 _STOP_SECONDS_MAX = 20.0  # 0.4 s; more with data still to write
 _DATA = "data"  # relative to the working directory: no path has to be escaped
 _META = f"{_DATA}/meta.properties"
+_EXCEPTION = re.compile(
+    r'^(?:Exception in thread "[^"]*" |Caused by: )?([\w.$]+(?:Exception|Error): .+)$', re.MULTILINE
+)
 
 _SETTINGS = {
     "process.roles": "broker,controller",
@@ -50,6 +54,7 @@ _SETTINGS = {
     "share.coordinator.state.topic.num.partitions": "4",
     # A new group's first assignment waits for more members: three seconds by default.
     "group.initial.rebalance.delay.ms": "0",
+    # Tests and the demo lose workers on purpose and do not wait the usual six seconds for it.
     "group.min.session.timeout.ms": "1000",
     # A killed broker may register again when its session has run out. From kill to answer it takes
     # 12 s with the default of 9 s, 5 s with 3 s, 3 s with 1.5 s; but with 1.5 s a machine that is
@@ -147,8 +152,10 @@ class KafkaServer:
             stdin=subprocess.DEVNULL,
         )
         if done.returncode != 0:
-            said = (done.stdout + done.stderr).strip().splitlines() or ["it said nothing."]
-            raise ConfigurationError(f"Kafka could not format {self._folder / _DATA}: {said[-1]}")
+            raise ConfigurationError(
+                f"Kafka could not format {self._folder / _DATA}: "
+                f"{complaint_in(done.stdout + done.stderr)}"
+            )
 
     def wait(self) -> None:
         """Wait until the node answers.
@@ -162,7 +169,7 @@ class KafkaServer:
         while not self.answers():
             if not self.process.alive() or time.monotonic() > deadline:
                 raise ConfigurationError(
-                    f"Kafka did not start: {self.process.last_words()}",
+                    f"Kafka did not start: {complaint_in(self.process.said())}",
                     hint=f"Its log is {self.process.log}.",
                 )
             time.sleep(POLL_SECONDS)
@@ -187,6 +194,21 @@ class KafkaServer:
     def stop(self) -> bool:
         """Stop the node cleanly; False if it had to be killed."""
         return self.process.stop(_STOP_SECONDS_MAX)
+
+
+def complaint_in(said: str) -> str:
+    r"""What a Java program complains of: its first exception, else its last line.
+
+    Examples
+    --------
+    >>> complaint_in("INFO up\nx.y.ConfigException: no disk\n\tat x.Main\nINFO shut down")
+    'x.y.ConfigException: no disk'
+    """
+    found = _EXCEPTION.search(said)
+    if found is not None:
+        return found[1]
+    lines = [line for line in said.splitlines() if line and not line[0].isspace()]
+    return lines[-1] if lines else "it said nothing."
 
 
 def new_cluster_id() -> str:

@@ -81,7 +81,7 @@ class LocalStack:
     ) -> None:
         self._temporary = folder is None
         if folder is None:
-            folder = Path(tempfile.gettempdir()) / f"everscore-{uuid.uuid4().hex[:12]}"
+            folder = Path(tempfile.gettempdir()) / f"everscore-stack-{uuid.uuid4().hex[:12]}"
         self.folder = folder.expanduser().absolute()
         self.topics = tuple(topics)
         self._wanted = {"kafka": kafka_port, "redis": redis_port}
@@ -117,42 +117,51 @@ class LocalStack:
         redis_executable()
         _ = self._kafka.java_command  # before anything starts: say what is missing, fetch the rest
         self._take_folder()
-        with held(self._mark):
-            with ExitStack() as unless_all_is_well:
-                self._choose_ports()
-                if self._temporary:
-                    unless_all_is_well.callback(shutil.rmtree, self.folder, ignore_errors=True)
-                    atexit.register(self.stop)
-                if not self._redis.process.alive():
-                    self._launch_redis()
-                    unless_all_is_well.callback(self._redis.stop)
-                if not self._kafka.process.alive():
-                    self._launch_kafka()
-                    unless_all_is_well.callback(self._kafka.stop)
-                self._redis.wait()
-                self._kafka.wait()
-                report = self.create_topics(self.topics)
-                unless_all_is_well.pop_all()
+        with held(self._mark), ExitStack() as unless_all_is_well:
+            if self._temporary:
+                unless_all_is_well.callback(shutil.rmtree, self.folder, ignore_errors=True)
+                atexit.register(self.stop)
+            self._choose_ports()
+            if not self._redis.process.alive():
+                self._launch_redis()
+                unless_all_is_well.callback(self._redis.stop)
+            if not self._kafka.process.alive():
+                self._launch_kafka()
+                unless_all_is_well.callback(self._kafka.stop)
+            self._redis.wait()
+            self._kafka.wait()
+            report = self.create_topics(self.topics)
+            unless_all_is_well.pop_all()
         return report
 
-    def stop(self, *, wipe: bool = False) -> None:
+    def stop(self, *, wipe: bool = False) -> tuple[str, ...]:
         """Stop both cleanly; stopping twice is harmless.
 
         Parameters
         ----------
         wipe : bool
             Remove data and logs too, as a temporary stack always does.
+
+        Returns
+        -------
+        tuple of str
+            Names of servers that did not end by themselves and were killed.
         """
         atexit.unregister(self.stop)
+        killed: list[str] = []
         if self._mark.exists():
             with held(self._mark):
-                self._kafka.stop()
-                self._redis.stop()
+                killed += [
+                    server.process.name
+                    for server in (self._kafka, self._redis)
+                    if not server.stop()
+                ]
                 if wipe:
                     for name in ("kafka", "redis"):
                         shutil.rmtree(self.folder / name, ignore_errors=True)
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
+        return tuple(killed)
 
     def create_topics(self, topics: Iterable[Topic]) -> TopicReport:
         """Create topics; see `ops.stack.topics.ensure_topics`."""

@@ -74,6 +74,7 @@ class ServerProcess:
         self.folder = folder
         self.log = folder / f"{name}.log"
         self._file = folder / "process.json"
+        self._log_start = 0
 
     def alive(self) -> bool:
         """Whether the process runs."""
@@ -120,6 +121,7 @@ class ServerProcess:
         if self.log.exists() and self.log.stat().st_size > _LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self._file.open("a+") as file, self.log.open("ab") as log:
+            self._log_start = log.tell()
             fcntl.flock(file, fcntl.LOCK_EX)
             file.truncate(0)  # whoever looks now shall not find the process before
             _reap()
@@ -186,11 +188,11 @@ class ServerProcess:
         _reap()
         return True
 
-    def last_words(self) -> str:
-        """Last line of the log, for an error message."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        lines = text.strip().splitlines()
-        return lines[-1] if lines else "its log is empty."
+    def said(self) -> str:
+        """What the process has written to its log since `start`."""
+        if not self.log.exists():
+            return ""
+        return self.log.read_bytes()[self._log_start :].decode(errors="replace").strip()
 
 
 def _reap() -> None:

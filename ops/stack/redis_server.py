@@ -78,8 +78,9 @@ class RedisServer:
         deadline = time.monotonic() + _START_SECONDS_MAX
         while not self.answers():
             if not self.process.alive() or time.monotonic() > deadline:
+                lines = self.process.said().splitlines() or ["it said nothing."]
                 raise ConfigurationError(
-                    f"redis-server did not start: {self.process.last_words()}",
+                    f"redis-server did not start: {lines[-1]}",
                     hint=f"Its log is {self.process.log}.",
                 )
             time.sleep(POLL_SECONDS)

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Producer
 
 from ops.change_feed import change_of
-from schemas.dead_letter import DeadLetter, original_headers
+from schemas.dead_letter import DeadLetter
 from streams.settings import Settings
 from tests.support.installation import Installation
 from tests.support.purchases import Run, cdnow_of
@@ -64,7 +64,9 @@ async def test_bad_records_are_dead_lettered_with_bytes_and_reason_and_good_ones
         # All good ones fall on one day: one purchase day, no repeat, the sum of all.
         assert fields["frequency"] == b"0"
         assert fields["monetary_total"] == b"63.0000"
-        letters = {record.value: record for record in await here.records(here.settings.dead_letter_topic)}
+        letters = {
+            record.value: record for record in await here.records(here.settings.dead_letter_topic)
+        }
         for number, (name, (value, reason)) in enumerate(bad.items()):
             record = letters[value]
             letter = DeadLetter.from_headers(record.headers)
@@ -180,10 +182,12 @@ async def test_commands_answer_about_a_running_installation(stack, tmp_path):
 
         explained = await here.run("explain", "00003")
         assert explained.returncode == 0, explained.stderr
-        for part in ("00003 is", "P(alive) over the next", "What silence brings", "Last changes"):
+        for part in ("00003 is", "P(alive) by the day", "What silence brings", "Last changes"):
             assert part in explained.stdout
 
-        tailed = await here.run("tail", "--from-start", "--no-follow", "--cause", "silence", "--json")
+        tailed = await here.run(
+            "tail", "--from-start", "--no-follow", "--cause", "silence", "--json"
+        )
         assert tailed.returncode == 0, tailed.stderr
         changes = [json.loads(line) for line in tailed.stdout.splitlines()]
         assert changes

@@ -1,6 +1,7 @@
 """What the stream learns over CDNOW's eighteen months against scikit-learn's batch k-means."""
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,9 @@ def learn_over_the_stream(settings):
             known.monetary_value[picked],
         )
         now_us = day * 86_400_000_000
-        lesson = learn(sample, now_us, cards[-1], options, calendar, settings.seed + cards[-1].number)
+        lesson = learn(
+            sample, now_us, cards[-1], options, calendar, settings.seed + cards[-1].number
+        )
         if not lesson.premature:
             next_try = day + settings.learn_interval_days
         if lesson.scorecard is not None:
@@ -71,7 +74,9 @@ def learn_over_the_stream(settings):
 def features_of_everyone(card):
     _, known = known_on(LAST_DAY)
     t_x_days = (known.last_day - known.first_day).astype(float)
-    alive = prob_alive(known.frequency, t_x_days, (LAST_DAY - known.first_day).astype(float), card.alive)
+    alive = prob_alive(
+        known.frequency, t_x_days, (LAST_DAY - known.first_day).astype(float), card.alive
+    )
     raw = log_features(alive, known.frequency, known.monetary_value)
     return (raw - np.array(card.scaler.mean)) / np.array(card.scaler.scale)
 
@@ -91,10 +96,11 @@ def test_inertia_at_the_end_of_the_stream_is_close_to_batch_k_means():
 def test_names_stay_with_their_centroids_over_all_scorecards():
     cards = [card for card in learn_over_the_stream(Settings()) if card.origin is Origin.FITTED]
     assert len(cards) > 2
-    for older, newer in zip(cards, cards[1:], strict=False):
+    for older, newer in pairwise(cards):
         assert newer.segments == older.segments
         old, new = (
-            np.array(card.centroids) * card.scaler.scale + card.scaler.mean for card in (older, newer)
+            np.array(card.centroids) * card.scaler.scale + card.scaler.mean
+            for card in (older, newer)
         )
         # Each centroid is nearer to its namesake than to any other of the scorecard before.
         assert nearest(new, old).tolist() == list(range(len(old)))

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from scoring import ledger
 
 EVENTS = st.lists(
-    st.tuples(
-        st.integers(-400, 40_000), st.integers(0, 10**15), st.booleans()
-    ),
+    st.tuples(st.integers(-400, 40_000), st.integers(0, 10**15), st.booleans()),
     max_size=30,
 )
 

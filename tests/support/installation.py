@@ -26,7 +26,9 @@ _numbers = itertools.count(1)
 class Installation:
     """Use as an async context manager; stops its workers at the end."""
 
-    def __init__(self, stack: EmbeddedStack, folder: Path, partitions: int = 4, **overrides: Any) -> None:
+    def __init__(
+        self, stack: EmbeddedStack, folder: Path, partitions: int = 4, **overrides: Any
+    ) -> None:
         name = f"t{os.getpid()}-{next(_numbers)}"
         topics = {
             field: f"{name}.{Settings.model_fields[field].default}"

@@ -111,7 +111,7 @@ def main(words: dict[str, Any]) -> None:
                 await asyncio.sleep(words["stall_seconds"])
             if progress is not None and progress_of(tp) == batch.first_offset:
                 note("counted", **facts)
-                new = progress_path(tp).with_suffix(f".{os.getpid()}")
+                new = progress.parent / f"{tp.topic}-{tp.partition}.{os.getpid()}"
                 new.write_text(str(batch.next_offset))
                 new.rename(progress_path(tp))
             event.ack()

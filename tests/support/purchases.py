@@ -32,13 +32,15 @@ class Purchase:
     @property
     def value(self) -> bytes:
         moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=self.day)
-        return json.dumps({
-            "transaction_id": self.transaction_id,
-            "customer_id": self.customer_id,
-            "occurred_at": moment.isoformat(),
-            "amount": self.cents / 100,
-            "kind": self.kind,
-        }).encode()
+        return json.dumps(
+            {
+                "transaction_id": self.transaction_id,
+                "customer_id": self.customer_id,
+                "occurred_at": moment.isoformat(),
+                "amount": self.cents / 100,
+                "kind": self.kind,
+            }
+        ).encode()
 
 
 @dataclass
@@ -76,7 +78,9 @@ def cdnow_of(customers: int) -> tuple[Purchase, ...]:
 class Run:
     """Drives an engine over a log held in memory, slice by slice."""
 
-    def __init__(self, partitions: int, settings: Settings | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self, partitions: int, settings: Settings | None = None, store: Store | None = None
+    ) -> None:
         self.partitions = partitions
         self.settings = settings or Settings(_env_file=None)
         self.store = store or MemoryStore()
@@ -89,7 +93,9 @@ class Run:
             await self.engine.acquire(partition)
         return self
 
-    async def feed(self, purchases: Iterable[Purchase], slice_size: int, *, sweep_every: int = 0) -> None:
+    async def feed(
+        self, purchases: Iterable[Purchase], slice_size: int, *, sweep_every: int = 0
+    ) -> None:
         """Produce purchases and process them in slices; sweep after every so many slices."""
         queues: dict[int, list[LogRecord]] = {p: [] for p in range(self.partitions)}
         slices = 0

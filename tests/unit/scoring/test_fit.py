@@ -160,7 +160,7 @@ def test_failed_optimiser_is_a_degenerate_fit(monkeypatch, capsys):
         print("status: 2")  # noqa: T201
         raise ValueError("The model\n did not converge.")
 
-    monkeypatch.setattr(fit.BetaGeoFitter, "fit", print_and_fail)
+    monkeypatch.setattr(fit._lifetimes().BetaGeoFitter, "fit", print_and_fail)
     with pytest.raises(DegenerateFitError, match="no maximum: The model did not converge"):
         fit_alive(*histories(TRUTH, 300, seed=7), Family.BGNBD)
     assert capsys.readouterr().out == ""

@@ -1,0 +1,165 @@
+"""The learner's sample: the customers with the lowest ranks, whatever order they are reported in."""
+
+from __future__ import annotations
+
+import random
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.homes import sample_rank
+from streams.learner import Learner, SampleKeeper, learning_options
+from streams.samples import Sample, decode_sample, encode_sample
+from streams.settings import Settings
+
+
+def report(number: int, frequency: int = 0, clock_us: int = 0, rank: float | None = None) -> bytes:
+    customer_id = f"c{number}"
+    found = sample_rank(customer_id) if rank is None else rank
+    return encode_sample(Sample(customer_id, found, frequency, 10, 20, 1.5, clock_us))
+
+
+def kept(keeper: SampleKeeper) -> set[str]:
+    return set(keeper._samples)
+
+
+def lowest(numbers, count: int) -> set[str]:
+    return set(sorted((f"c{number}" for number in numbers), key=sample_rank)[:count])
+
+
+def columns_of(keeper: SampleKeeper):
+    columns = keeper.columns()
+    return [
+        getattr(columns, name).tolist()
+        for name in ("frequency", "first_day", "last_day", "monetary_value")
+    ]
+
+
+def test_all_are_kept_until_the_sample_is_full():
+    keeper = SampleKeeper(10)
+    for number in range(10):
+        keeper.report(report(number))
+    assert len(keeper) == 10
+
+
+@given(st.lists(st.integers(0, 60), max_size=120), st.integers(1, 20))
+def test_those_with_the_lowest_ranks_are_kept(numbers, size):
+    keeper = SampleKeeper(size)
+    for number in numbers:
+        keeper.report(report(number))
+    assert kept(keeper) == lowest(set(numbers), size)
+
+
+@given(st.sets(st.integers(0, 200), max_size=60), st.integers(1, 20), st.randoms())
+def test_order_of_reports_does_not_matter(numbers, size, shuffled):
+    keepers = [SampleKeeper(size), SampleKeeper(size)]
+    order = sorted(numbers)
+    for keeper in keepers:
+        for number in order:
+            keeper.report(report(number, frequency=number, clock_us=number))
+        shuffled.shuffle(order)
+    assert columns_of(keepers[0]) == columns_of(keepers[1])
+    assert keepers[0].clock_us == keepers[1].clock_us
+
+
+def test_kept_customers_are_a_fair_draw_of_all():
+    keeper = SampleKeeper(2_000)
+    for number in range(20_000):
+        keeper.report(report(number, frequency=number))
+    numbers = keeper.columns().frequency
+    assert len(numbers) == 2_000
+    by_fifth = np.bincount(numbers // 4_000)
+    # 400 ± 5 standard deviations of 18; the same ids every time.
+    assert np.abs(by_fifth - 400).max() < 90
+
+
+def test_customer_reported_again_is_as_last_reported_and_still_counted_once():
+    keeper = SampleKeeper(3)
+    for frequency in (1, 2, 7):
+        keeper.report(report(5, frequency))
+    assert len(keeper) == 1
+    assert keeper.columns().frequency.tolist() == [7]
+
+
+def test_customer_pushed_out_stays_out_and_may_be_reported_again():
+    keeper = SampleKeeper(1)
+    keeper.report(report(1, rank=0.5))
+    keeper.report(report(2, rank=0.25))
+    keeper.report(report(1, rank=0.5))
+    keeper.report(report(3, rank=0.25))  # a tie: the first stays
+    assert kept(keeper) == {"c2"}
+
+
+def test_clock_is_the_latest_reported_even_by_those_not_kept():
+    keeper = SampleKeeper(1)
+    keeper.report(report(1, rank=0.1, clock_us=50))
+    keeper.report(report(2, rank=0.9, clock_us=70))
+    keeper.report(report(1, rank=0.1, clock_us=60))
+    assert kept(keeper) == {"c1"}
+    assert keeper.clock_us == 70
+
+
+def test_tombstone_of_an_erased_customer_is_ignored():
+    keeper = SampleKeeper(2)
+    keeper.report(report(1))
+    keeper.report(None)
+    assert kept(keeper) == {"c1"}
+
+
+def test_cleared_keeper_forgets_everyone_and_serves_again():
+    keeper = SampleKeeper(2)
+    for number in range(5):
+        keeper.report(report(number))
+    keeper.clear()
+    assert len(keeper) == 0
+    for number in range(5, 9):
+        keeper.report(report(number))
+    assert kept(keeper) == lowest(range(5, 9), 2)
+
+
+def test_columns_are_by_rank_and_whole_numbers_stay_whole():
+    keeper = SampleKeeper(5)
+    for number, rank in ((1, 0.3), (2, 0.1), (3, 0.2)):
+        keeper.report(report(number, frequency=number, rank=rank))
+    columns = keeper.columns()
+    assert columns.frequency.tolist() == [2, 3, 1]
+    assert columns.frequency.dtype == columns.first_day.dtype == np.int64
+    assert columns.monetary_value.dtype == np.float64
+    assert len(columns) == 3
+
+
+def test_sample_is_read_back_as_written():
+    sample = Sample("Zoë", 0.1 + 0.2, 2**40, -5, 3, -1.25, -(2**62))
+    assert decode_sample(encode_sample(sample)) == sample
+    with pytest.raises(msgspec.MsgspecError):
+        decode_sample(b'{"customer_id": 1}')
+
+
+async def test_nothing_is_learnt_before_anyone_is_reported_or_before_the_next_lesson_is_due():
+    learner = Learner(Settings(_env_file=None))
+    card: object = object()  # never looked at
+    assert await learner.attempt(card) is None
+    learner.keeper.report(report(1, clock_us=5))
+    learner._next_lesson_us = 6
+    assert await learner.attempt(card) is None
+    learner.stop()
+
+
+def test_options_of_learning_are_those_of_the_settings():
+    options = learning_options(
+        Settings(_env_file=None, segment_count=6, fading_below=0.4, lost_below=0.1)
+    )
+    assert options.segment_count == 6
+    assert (options.lifecycle.fading, options.lifecycle.lost) == (0.4, 0.1)
+
+
+def test_random_reports_leave_no_more_in_memory_than_the_limit():
+    keeper = SampleKeeper(50)
+    generator = random.Random(7)
+    for _ in range(5_000):
+        keeper.report(report(generator.randrange(1_000)))
+        assert len(keeper) <= 50
+        assert len(keeper._highest) == len(keeper)
