@@ -18,7 +18,7 @@ from schemas.errors import BrokerUnavailableError
 from state.store import Store
 from streams.settings import Settings
 
-_LINGER_MS = 5  # the embedded broker hands out one message set per fetch: fuller ones are faster
+_LINGER_MS = 25  # the embedded broker hands out one message set per fetch: fuller ones are faster
 _CHECK_EVERY = 500  # records between two looks at the workers' progress
 
 

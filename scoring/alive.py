@@ -276,9 +276,13 @@ def _purchases_if_alive(
 
 def _purchases_if_alive_series(z: FloatArray, c: FloatArray, upper: float, a: float) -> FloatArray:
     """The same, cancelling nothing: both parts are divided by a−1 before they are subtracted."""
-    n = np.arange(1, _SERIES_TERMS)[:, np.newaxis]
-    ratios = (upper + n) * (a + n - 1.0) / (n + 1.0) * (z / (c + n))
-    hyper = upper * z * (1.0 + np.multiply.accumulate(ratios, axis=0).sum(axis=0))
+    term = np.ones_like(z)
+    series = term
+    # Term by term: how numpy sums along an axis, hence the last bit, depends on the number of rows.
+    for n in range(1, _SERIES_TERMS):
+        term = term * ((upper + n) * (a + n - 1.0) / (n + 1.0) * (z / (c + n)))
+        series = series + term
+    hyper = upper * z * series
     log_rest = (a - 1.0) * np.log1p(-z)
     return np.asarray(-c * np.expm1(log_rest) / (a - 1.0) - np.exp(log_rest) * hyper)
 

@@ -75,17 +75,25 @@ class Segmenter:
         alive, often, money = (self._centroids[segment] * self._scale + self._mean).tolist()
         return alive, often, money
 
+    def _closeness(self, z: FloatArray) -> FloatArray:
+        """|z|² − |z−c_j|² of every customer and centroid: the larger, the nearer."""
+        # Not as a matrix product: BLAS rounds a row differently according to how many there are,
+        # and a crossing's last digit must not tell with whom a customer was evaluated.
+        closeness: FloatArray = -self._squares
+        for feature in range(z.shape[1]):
+            closeness = closeness + z[:, feature, None] * (2 * self._centroids[:, feature])
+        return closeness
+
     def _excess(self, z: FloatArray, segment: IntArray) -> FloatArray:
         """E_ij of every customer's own i against all j; 0 for j = i."""
-        closeness = 2 * z @ self._centroids.T - self._squares
+        closeness = self._closeness(z)
         own = np.take_along_axis(closeness, segment[:, None], axis=1)
         excess: FloatArray = closeness - own - self._margin[segment]
         return excess
 
     def nearest(self, z: FloatArray) -> IntArray:
         """Index of the nearest centroid, ties to the lowest; int64, shape (n,)."""
-        closeness = 2 * z @ self._centroids.T - self._squares
-        nearest: IntArray = closeness.argmax(axis=1)
+        nearest: IntArray = self._closeness(z).argmax(axis=1)
         return nearest
 
     def assign(self, z: FloatArray, current: IntArray) -> IntArray:

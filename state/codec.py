@@ -19,77 +19,77 @@ from scoring.ledger import RecentIds
 from scoring.review import LIFECYCLES, monetary_value, t_x_days
 from scoring.states import NEVER_US, NONE, UNKNOWN_US, Numbers, States
 from scoring.timeline import Timeline
+from state.fields import FIELDS, SCORE_FIELDS
 from state.store import Fields
-
-FIELDS = (
-    "frequency",
-    "t_x_days",
-    "first_purchase_at",
-    "last_purchase_at",
-    "monetary_value",
-    "monetary_total",
-    "refund_total",
-    "prob_alive",
-    "prob_alive_at",
-    "expected_purchases_30d",
-    "segment",
-    "segment_since",
-    "lifecycle",
-    "rfm",
-    "next_review_at",
-    "next_segment",
-    "next_lifecycle",
-    "sequence",
-    "scorecard",
-    "source",
-    "ledger",
-)
 
 _LIFECYCLE_TEXTS = [*(str(name) for name in LIFECYCLES), ""]
 Row = Sequence[str | bytes]
 
 
 def encode_rows(
-    states: States, timeline: Timeline, topics: Sequence[str], calendar: BusinessCalendar
+    states: States,
+    timeline: Timeline,
+    topics: Sequence[str],
+    calendar: BusinessCalendar,
+    fields: Sequence[str] = FIELDS,
 ) -> list[Row]:
-    """Values of each customer's hash, in the order of `FIELDS`.
+    """Values of each customer's hash, in the order of `fields`.
 
     All customers must stand on the scorecard now in use, as they do after `advance`.
     """
-    numbers = states.numbers
+    columns = _score_columns(states.numbers, timeline, calendar)
+    if len(fields) > len(SCORE_FIELDS):
+        columns |= _fact_columns(states, topics)
+    return list(zip(*(columns[name] for name in fields), strict=True))
+
+
+def _score_columns(
+    numbers: Numbers, timeline: Timeline, calendar: BusinessCalendar
+) -> dict[str, Sequence[str | bytes]]:
     card = timeline.card
     names = ["" if name is None else str(name) for name in card.segment_names.tolist()]
-    scored = numbers["frequency"] >= 0
-    columns: tuple[Sequence[str | bytes], ...] = (
-        list(map(str, np.maximum(numbers["frequency"], 0).tolist())),
-        list(map(str, np.where(scored, t_x_days(numbers), 0).astype(np.int64).tolist())),
-        _times(numbers["first_at_us"]),
-        _times(numbers["last_at_us"]),
-        list(map(repr, monetary_value(numbers).tolist())),
-        _money(numbers["purchase_units"]),
-        _money(numbers["refund_units"]),
-        [
+    scored = (numbers["frequency"] >= 0).tolist()
+    return {
+        "prob_alive": [
             repr(p) if ok else ""
-            for p, ok in zip(numbers["prob_alive"].tolist(), scored.tolist(), strict=True)
+            for p, ok in zip(numbers["prob_alive"].tolist(), scored, strict=True)
         ],
-        _times(numbers["as_of_us"]),
-        list(map(repr, expected_purchases_30d(numbers, card, calendar).tolist())),
-        [names[index] for index in numbers["segment"].tolist()],
-        _times(numbers["segment_since_us"]),
-        [_LIFECYCLE_TEXTS[index] for index in numbers["lifecycle"].tolist()],
-        [f"{r}{f}{m}" for r, f, m in rfm_of(numbers, card, calendar).tolist()],
-        _times(numbers["next_review_us"]),
-        [names[index] for index in numbers["next_segment"].tolist()],
-        [_LIFECYCLE_TEXTS[index] for index in numbers["next_lifecycle"].tolist()],
-        list(map(str, numbers["sequence"].tolist())),
-        [card.version] * len(states),
-        [
+        "prob_alive_at": _times(numbers["as_of_us"]),
+        "expected_purchases_30d": list(
+            map(repr, expected_purchases_30d(numbers, card, calendar).tolist())
+        ),
+        "segment": [names[index] for index in numbers["segment"].tolist()],
+        "segment_since": _times(numbers["segment_since_us"]),
+        "lifecycle": [_LIFECYCLE_TEXTS[index] for index in numbers["lifecycle"].tolist()],
+        "rfm": [f"{r}{f}{m}" for r, f, m in rfm_of(numbers, card, calendar).tolist()],
+        "next_review_at": _times(numbers["next_review_us"]),
+        "next_segment": [names[index] for index in numbers["next_segment"].tolist()],
+        "next_lifecycle": [_LIFECYCLE_TEXTS[index] for index in numbers["next_lifecycle"].tolist()],
+        "sequence": list(map(str, numbers["sequence"].tolist())),
+        "scorecard": [card.version] * len(numbers),
+    }
+
+
+def _fact_columns(states: States, topics: Sequence[str]) -> dict[str, Sequence[str | bytes]]:
+    numbers = states.numbers
+    scored = numbers["frequency"] >= 0
+    return {
+        "frequency": list(map(str, np.maximum(numbers["frequency"], 0).tolist())),
+        "t_x_days": list(
+            map(str, np.where(scored, t_x_days(numbers), 0).astype(np.int64).tolist())
+        ),
+        "first_purchase_at": _times(numbers["first_at_us"]),
+        "last_purchase_at": _times(numbers["last_at_us"]),
+        "monetary_value": list(map(repr, monetary_value(numbers).tolist())),
+        "monetary_total": _money(numbers["purchase_units"]),
+        "refund_total": _money(numbers["refund_units"]),
+        "source": [
             f"{topics[topic]}:{offset}"
             for topic, offset in zip(
                 numbers["source_topic"].tolist(), numbers["source_offset"].tolist(), strict=True
             )
         ],
-        [
+        "ledger": [
             ledger.pack_ledger(days, RecentIds(generation, previous, current))
             for days, generation, previous, current in zip(
                 states.days.tolist(),
@@ -99,8 +99,7 @@ def encode_rows(
                 strict=True,
             )
         ],
-    )
-    return list(zip(*columns, strict=True))
+    }
 
 
 def decode_rows(

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from schemas.errors import FencedError, shown
 from scoring.states import NEVER_US
-from state.codec import FIELDS
 from state.store import Checkpoint, Fields, SliceCommit
 
 
@@ -58,9 +57,10 @@ class MemoryStore:
         for customer_id, row, due_at in zip(
             commit.customer_ids, commit.rows, commit.due_at, strict=True
         ):
-            self.hashes[commit.partition, customer_id] = {
+            known = self.hashes.get((commit.partition, customer_id), {})
+            self.hashes[commit.partition, customer_id] = known | {
                 name: value if isinstance(value, bytes) else value.encode()
-                for name, value in zip(FIELDS, row, strict=True)
+                for name, value in zip(commit.fields, row, strict=True)
             }
             reviews[customer_id] = due_at
         self.checkpoints[commit.partition] = replace(

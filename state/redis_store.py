@@ -21,7 +21,7 @@ from redis.exceptions import (
 from schemas.errors import ConfigurationError, FencedError, StoreUnavailableError, shown
 from scoring.states import NEVER_US
 from state.checkpoints import checkpoint_fields, offset_fields, read_checkpoint
-from state.codec import FIELDS
+from state.fields import FIELDS
 from state.keys import Keys
 from state.store import Checkpoint, Fields, SliceCommit
 
@@ -107,6 +107,7 @@ class RedisStore:
         """See `Store.commit_slice`."""
         keys = self._keys
         partition = commit.partition
+        packed = commit.fields[-1:] == FIELDS[-1:]
         payload = msgspec.msgpack.encode(
             {
                 "expected": offset_fields(commit.before),
@@ -117,7 +118,7 @@ class RedisStore:
                 "due": ["+inf" if at == float("inf") else repr(at) for at in commit.due_at],
             }
         )
-        ledgers = [row[-1] for row in commit.rows]
+        ledgers = [row[-1] for row in commit.rows] if packed else []
         async with _reachable(self._name):
             done, result = await self._commit(
                 keys=[keys.partition(partition), keys.outbox(partition), keys.due(partition)],

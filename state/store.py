@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from scoring.states import UNKNOWN_US
+from state.fields import FIELDS
 
 Fields = Mapping[str, bytes]
 """A customer's hash as stored: field name → value."""
@@ -65,10 +66,12 @@ class SliceCommit:
         What the store must still hold: epoch and next offsets are compared.
     after : Checkpoint
     customer_ids : list of str, length n
-    rows : n rows of values in the order of `state.codec.FIELDS`
+    rows : n rows of values in the order of `fields`
     due_at : n scores in seconds since 1970 UTC; inf where silence changes nothing
     outbox : bytes
         Messages to publish, see `state.codec.pack_messages`; empty for none.
+    fields : names of the fields written
+        All, the packed ledger last, or only `SCORE_FIELDS`.
     """
 
     partition: int
@@ -78,6 +81,7 @@ class SliceCommit:
     rows: Sequence[Sequence[str | bytes]] = ()
     due_at: Sequence[float] = ()
     outbox: bytes = b""
+    fields: Sequence[str] = FIELDS
 
 
 class Store(Protocol):

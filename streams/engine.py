@@ -24,6 +24,7 @@ from scoring.change_events import render
 from scoring.states import UNKNOWN_US, States
 from scoring.timeline import Timeline
 from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
+from state.fields import FIELDS, SCORE_FIELDS
 from state.owner_cache import OwnerCache
 from state.store import Adoption, Checkpoint, SliceCommit, Store
 from streams.homes import home_partition, sample_rank
@@ -285,7 +286,7 @@ class SliceEngine:
         clock_us = max(clock_us, owned.checkpoint.clock_us)
         advanced = advance(states, Events.none(), clock_us, owned.timeline, self.calendar)
         after = replace(owned.checkpoint, clock_us=advanced.clock_us)
-        return await self._commit(owned, after, advanced, [])
+        return await self._commit(owned, after, advanced, [], SCORE_FIELDS)
 
     async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
         """States of customers, and how many of them are new."""
@@ -382,7 +383,12 @@ class SliceEngine:
         return messages
 
     async def _commit(
-        self, owned: Owned, after: Checkpoint, advanced: Advanced, messages: list[Message]
+        self,
+        owned: Owned,
+        after: Checkpoint,
+        advanced: Advanced,
+        messages: list[Message],
+        fields: Sequence[str] = FIELDS,
     ) -> Committed:
         states, partition, settings = advanced.states, owned.partition, self.settings
         for key, headers, body in render(
@@ -402,8 +408,9 @@ class SliceEngine:
             before=owned.checkpoint,
             after=after,
             customer_ids=states.customer_ids,
-            rows=encode_rows(states, owned.timeline, self._topics, self.calendar),
+            rows=encode_rows(states, owned.timeline, self._topics, self.calendar, fields),
             due_at=due_scores(states.numbers),
+            fields=fields,
             outbox=pack_messages(messages),
         )
         entry = await self.store.commit_slice(commit)

@@ -5,6 +5,7 @@ Owns the search for both and the jars' cache. Starts no server.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import shutil
@@ -79,10 +80,27 @@ def find_java(java_home: Path | None = None) -> str:
     )
 
 
+def shares_classes(java: str) -> bool:
+    """Whether a Java has an archive of its own classes, which one of Kafka's builds upon."""
+    return ", sharing" in _says(java)
+
+
+def java_identity(java: str) -> str:
+    """Short name of one Java, another after every update of it."""
+    return hashlib.sha256(f"{java}\n{_says(java)}".encode()).hexdigest()[:12]
+
+
 def _java_version(java: str) -> int | None:
     """Feature version of a Java; None where there is none, as behind macOS's placeholder."""
+    found = re.search(r'version "(?:1\.)?(\d+)', _says(java))  # Java 8 calls itself 1.8
+    return int(found[1]) if found else None
+
+
+@functools.cache
+def _says(java: str) -> str:
+    """What a Java says of its version; nothing if it does not run."""
     try:
-        said = subprocess.run(  # noqa: S603 - our own words only
+        return subprocess.run(  # noqa: S603 - our own words only
             [java, "-version"],
             capture_output=True,
             text=True,
@@ -91,9 +109,7 @@ def _java_version(java: str) -> int | None:
             stdin=subprocess.DEVNULL,
         ).stderr
     except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.search(r'version "(?:1\.)?(\d+)', said)  # Java 8 calls itself 1.8
-    return int(found[1]) if found else None
+        return ""
 
 
 def find_maven() -> str:

@@ -60,12 +60,14 @@ class LocalStack:
     machine : StackSettings, optional
         Java, the jars' cache and the heap; from the environment by default.
 
-    Examples
-    --------
-    >>> with LocalStack(topics=[Topic("transactions", 4)]) as stack:  # doctest: +SKIP
-    ...     produce(stack.kafka)
-    ...     stack.kill_kafka()
-    ...     stack.start_kafka()
+    Notes
+    -----
+    In a test::
+
+        with LocalStack(topics=[Topic("transactions", 4)]) as stack:
+            produce(stack.kafka)
+            stack.kill_kafka()
+            stack.start_kafka()
     """
 
     def __init__(
@@ -115,7 +117,7 @@ class LocalStack:
             Something is missing, taken or broken; whatever this call started is stopped again.
         """
         redis_executable()
-        _ = self._kafka.java_command  # before anything starts: say what is missing, fetch the rest
+        self._kafka.prepare()  # before anything starts: say what is missing, fetch the rest
         self._take_folder()
         with held(self._mark), ExitStack() as unless_all_is_well:
             if self._temporary:

@@ -29,7 +29,7 @@ class StackSettings(BaseSettings):
         None, description="Redis's port; as last time, else 6379, else a free one."
     )
     partitions: PositiveInt = Field(4, description="Partitions of transactions and changes.")
-    heap_mb: int = Field(512, ge=256, description="Kafka's Java heap, MB.")
+    heap_mb: int = Field(512, ge=256, le=16_384, description="Kafka's Java heap, MB.")
     java_home: Path | None = Field(
         None,
         validation_alias=AliasChoices("EVERSCORE_STACK_JAVA_HOME", "JAVA_HOME"),

@@ -4,7 +4,7 @@
 --   {expected = {topic field, next offset, ...}, checkpoint = {field, value, ...}, fields = {name, ...},
 --    ids = {id, ...}, rows = {{value, ...}, ...}, due = {score, ...}},
 --   outbox entry, then one ledger a customer. Bytes stand outside the msgpack: Redis's cmsgpack reads
---   no binary type. The ledger is the last of the fields and is not among a row's values.
+--   no binary type. The ledger, if written, is the last field and not among a row's values.
 -- Returns {1, outbox entry id or ""}, or {0, the checkpoint's fields} when fenced.
 local slice = cmsgpack.unpack(ARGV[3])
 local held = (redis.call('HGET', KEYS[1], 'epoch') or '0') == ARGV[1]
@@ -19,7 +19,7 @@ local fields, prefix = slice.fields, ARGV[2]
 local width = #fields
 for i, id in ipairs(slice.ids) do
   local row, args = slice.rows[i], {}
-  row[width] = ARGV[4 + i]
+  row[width] = ARGV[4 + i] or row[width]
   for j = 1, width do
     args[2 * j - 1] = fields[j]
     args[2 * j] = row[j]

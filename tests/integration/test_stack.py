@@ -18,7 +18,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from ops.embedded.redis_server import redis_executable
-from ops.stack.java import cached_jars, find_java, find_maven, kafka_jars, kafka_version
+from ops.stack.java import (
+    cached_jars,
+    find_java,
+    find_maven,
+    kafka_jars,
+    kafka_version,
+    shares_classes,
+)
 from ops.stack.local import LocalStack
 from ops.stack.processes import is_free
 from ops.stack.settings import StackSettings
@@ -209,6 +216,30 @@ def test_write_survives_redis(stack: LocalStack, how: str) -> None:
     stack.start_redis()
     with redis.Redis.from_url(stack.redis) as client:
         assert client.get(f"test-stack:{how}") == b"kept"
+
+
+def test_kafka_runs_from_its_class_archive_and_without_one(
+    machine: StackSettings, tmp_path: Path
+) -> None:
+    jars = kafka_jars(machine.cache)
+    cache = tmp_path / "cache"
+    (cache / jars.name).mkdir(parents=True)
+    for file in jars.iterdir():
+        if file.suffix != ".jsa":
+            (cache / jars.name / file.name).hardlink_to(file)
+    local = LocalStack(tmp_path / "stack", machine=machine.model_copy(update={"cache": cache}))
+    with local:
+        pass
+    archives = list((cache / jars.name).glob("*.jsa"))
+    if not shares_classes(find_java(machine.java_home)):
+        assert archives == []
+        pytest.skip("this Java has no archive of its own classes to build upon")
+    assert len(archives) == 1
+    with local:
+        arguments = Path(f"/proc/{local.status()[0].pid}/cmdline")
+        if arguments.exists():
+            assert f"-XX:SharedArchiveFile={archives[0]}" in arguments.read_text()
+            assert str(archives[0]) in Path(f"/proc/{local.status()[0].pid}/maps").read_text()
 
 
 def test_start_of_what_runs_is_refused(stack: LocalStack) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typer.main import get_command
 
 from ops.cli.main import app
-from state.codec import FIELDS
+from state.fields import FIELDS
 from streams.settings import Settings
 
 README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
