@@ -38,7 +38,7 @@ _UNREAD_MAX = 8_000
 _LATEST = 8
 _WORKER_STOP_SECONDS = 10.0
 # The in-memory broker keeps a restarted worker waiting for the session timeout.
-_SESSION_SECONDS = "3.0"
+_EMBEDDED_SESSION_SECONDS = 3.0
 
 
 def demo_topics(settings: Settings) -> dict[str, int]:
@@ -271,8 +271,13 @@ async def conclude(
 
 
 def demo_settings(kafka: str, redis: str, **names: Any) -> Settings:
-    """Settings of the demo on some servers."""
-    return Settings(kafka=kafka, redis=redis, session_timeout_seconds=_SESSION_SECONDS, **names)
+    """Settings of the demo on real servers."""
+    return Settings(kafka=kafka, redis=redis, **names)
+
+
+def embedded_settings(kafka: str, redis: str) -> Settings:
+    """Settings of the demo on the embedded stack."""
+    return Settings(kafka=kafka, redis=redis, session_timeout_seconds=_EMBEDDED_SESSION_SECONDS)
 
 
 def working_folder() -> tempfile.TemporaryDirectory[str]:

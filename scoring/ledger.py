@@ -205,13 +205,13 @@ def append_purchase(days: bytes, tail_day: int, day: int, units: int) -> bytes:
 
 
 def extend_last_day(days: bytes, tail: int, units: int) -> bytes | None:
-    """Add a purchase to the ledger's last day; None if that day holds a refund."""
+    """Add a purchase to the ledger's last day; None if that day holds a refund, if only of nothing."""
     position = tail
     while days[position] > 127:
         position += 1
     step_end = position + 1
     flags, position = read_varint(days, step_end)
-    if flags & 1:
+    if flags & 1 or flags < 2:  # without a purchase it was no purchase day and may become one
         return None
     sum_units, _ = read_varint(days, position)
     return days[:step_end] + varint(flags + 2) + varint(sum_units + units)

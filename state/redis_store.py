@@ -112,9 +112,9 @@ class RedisStore:
             {
                 "expected": offset_fields(commit.before),
                 "checkpoint": checkpoint_fields(commit.after),
-                "fields": FIELDS,
+                "fields": commit.fields,
                 "ids": commit.customer_ids,
-                "rows": [row[:-1] for row in commit.rows],
+                "rows": [row[:-1] for row in commit.rows] if packed else commit.rows,
                 "due": ["+inf" if at == float("inf") else repr(at) for at in commit.due_at],
             }
         )

@@ -17,12 +17,14 @@ from ops.cli.customers import show_explanation
 from ops.cli.support import Exit, command, open_store, out, read_settings, wall_us
 from ops.customers import find_customer
 from ops.demo import (
+    PARTITIONS,
     Outcome,
     Tally,
     WorkerProcess,
     conclude,
     demo_settings,
     demo_topics,
+    embedded_settings,
     follow_changes,
     load_purchases,
     replay,
@@ -32,6 +34,7 @@ from ops.demo import (
 )
 from ops.demo_view import live_view, summary
 from ops.embedded.stack import EmbeddedStack
+from ops.stack.topics import declared_topics, ensure_topics
 from schemas.errors import ConfigurationError
 from streams.settings import Settings
 
@@ -48,7 +51,7 @@ async def demo(
     if (kafka is None) != (redis is None):
         raise ConfigurationError("--kafka and --redis go together.", hint="Give both or neither.")
     with ExitStack() as stack:
-        settings = _servers(stack, kafka, redis)
+        settings = await _servers(stack, kafka, redis)
         folder = Path(stack.enter_context(working_folder()))
         purchases = load_purchases()
         worker = WorkerProcess(worker_environment(settings), folder)
@@ -64,7 +67,7 @@ async def demo(
         raise typer.Exit(Exit.FAILED)
 
 
-def _servers(stack: ExitStack, kafka: str | None, redis: str | None) -> Settings:
+async def _servers(stack: ExitStack, kafka: str | None, redis: str | None) -> Settings:
     """The servers to run on: those given, or the embedded ones."""
     if kafka is not None and redis is not None:
         run = uuid.uuid4().hex[:8]  # topics, group and keys of its own: nothing else is touched
@@ -74,15 +77,17 @@ def _servers(stack: ExitStack, kafka: str | None, redis: str | None) -> Settings
             if name.endswith("_topic")
         }
         out.print(f"[dim]Kafka at {kafka}, Redis at {redis}, everything named demo-{run}[/]")
-        return demo_settings(
+        settings = demo_settings(
             kafka, redis, group=f"everscore-demo-{run}", key_prefix=f"demo-{run}:", **names
         )
+        await ensure_topics(kafka, declared_topics(settings, PARTITIONS))
+        return settings
     servers = stack.enter_context(EmbeddedStack(demo_topics(Settings.model_construct())))
     out.print(
         "[dim]Trying out: librdkafka's in-memory broker at "
         f"{servers.kafka}, Redis at {servers.redis}[/]"
     )
-    return demo_settings(servers.kafka, servers.redis)
+    return embedded_settings(servers.kafka, servers.redis)
 
 
 async def _watch(

@@ -9,6 +9,7 @@ from ops.cli.demo import demo
 from ops.cli.dlq import dlq
 from ops.cli.doctor import doctor
 from ops.cli.replay import replay
+from ops.cli.stack import stack
 from ops.cli.tail import tail
 from ops.cli.worker import worker
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 for run in (demo, worker, replay, lookup, explain, tail, doctor):
     app.command()(run)
 app.add_typer(dlq, name="dlq")
+app.add_typer(stack, name="stack")
 
 if __name__ == "__main__":
     app()

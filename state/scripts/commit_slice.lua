@@ -17,9 +17,16 @@ if not held then
 end
 local fields, prefix = slice.fields, ARGV[2]
 local width = #fields
+-- All that could fail is looked at before the first write: a script that fails later is not undone.
+for i = 1, #slice.ids do
+  local row = slice.rows[i]
+  row[width] = row[width] or ARGV[4 + i]
+  if #row ~= width or not slice.due[i] then
+    return redis.error_reply('slice is malformed at customer ' .. i)
+  end
+end
 for i, id in ipairs(slice.ids) do
   local row, args = slice.rows[i], {}
-  row[width] = ARGV[4 + i] or row[width]
   for j = 1, width do
     args[2 * j - 1] = fields[j]
     args[2 * j] = row[j]

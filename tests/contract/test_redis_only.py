@@ -11,7 +11,7 @@ import redis
 
 from ops.embedded.redis_server import EmbeddedRedis
 from schemas.errors import ConfigurationError, InvalidTransactionError, StoreUnavailableError
-from state.codec import FIELDS
+from state.fields import FIELDS
 from state.keys import Keys
 from state.redis_store import RedisStore
 from state.store import Checkpoint, SliceCommit

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import FencedError
 from scoring.states import NEVER_US, UNKNOWN_US
-from state.codec import FIELDS
+from state.fields import FIELDS, SCORE_FIELDS
 from state.keys import Keys
 from state.memory_store import MemoryStore
 from state.redis_store import RedisStore
@@ -495,3 +495,17 @@ def test_any_operations_have_the_same_outcome_in_both_stores(redis_url, prefix):
 
     with asyncio.Runner() as runner:
         same()
+
+
+async def test_commit_of_some_fields_leaves_the_others_as_they_were(store):
+    before = await owned(store)
+    await store.commit_slice(commit_of(before, due={"c1": 1.0, "c2": 2.0}))
+    held = await store.checkpoint(0)
+    values = [f"new {name}" for name in SCORE_FIELDS]
+    await store.commit_slice(
+        SliceCommit(0, held, held, ["c2"], [values], [9.0], fields=SCORE_FIELDS)
+    )
+    untouched, changed = await store.load_many(0, ["c1", "c2"])
+    assert untouched == fields(row("c1 x"))
+    new = {name: f"new {name}".encode() for name in SCORE_FIELDS}
+    assert changed == fields(row("c2 x")) | new

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -223,10 +224,7 @@ def test_kafka_runs_from_its_class_archive_and_without_one(
 ) -> None:
     jars = kafka_jars(machine.cache)
     cache = tmp_path / "cache"
-    (cache / jars.name).mkdir(parents=True)
-    for file in jars.iterdir():
-        if file.suffix != ".jsa":
-            (cache / jars.name / file.name).hardlink_to(file)
+    shutil.copytree(jars, cache / jars.name, ignore=shutil.ignore_patterns("*.jsa"))
     local = LocalStack(tmp_path / "stack", machine=machine.model_copy(update={"cache": cache}))
     with local:
         pass

@@ -229,14 +229,21 @@ def numbers_of(fields):
     st.sampled_from(SLICES),
     st.sampled_from(PARTITIONS),
     st.sampled_from(["UTC", "America/New_York"]),
+    st.sampled_from([1, 1_000]),
 )
 @settings(max_examples=70, deadline=None)
 async def test_any_order_slices_and_partitions_give_the_state_of_a_plain_loop(
-    history, repeated, shuffled, slice_size, partitions, timezone
+    history, repeated, shuffled, slice_size, partitions, timezone, cache_customers_max
 ):
     log = history + [history[index % len(history)] for index in repeated]
     shuffled.shuffle(log)
-    run = await fed(log, slice_size, partitions=partitions, timezone=timezone)
+    run = await fed(
+        log,
+        slice_size,
+        partitions=partitions,
+        timezone=timezone,
+        cache_customers_max=cache_customers_max,
+    )
     found = {name: numbers_of(fields) for name, fields in run.hashes().items()}
     assert found == {
         name: plain_rfm([event for event in history if event.customer_id == name], timezone)
@@ -352,16 +359,22 @@ def without_source(hashes):
     st.integers(0, 4),
     st.sampled_from(sorted(CARDS)),
     st.sampled_from(["UTC", "America/New_York"]),
+    st.sampled_from([1, 1_000]),
 )
 @settings(max_examples=50, deadline=None)
 async def test_history_in_time_order_does_not_show_slices_partitions_or_sweeps(
-    history, slice_size, partitions, sweep_every, card, timezone
+    history, slice_size, partitions, sweep_every, card, timezone, cache_customers_max
 ):
     log = sorted(history, key=_at_us)
     more = {"card": CARDS[card](), "until_us": end_of(log), "timezone": timezone}
     expected, _ = await history_of(log, **more)
     found, _ = await history_of(
-        log, slice_size, partitions=partitions, sweep_every=sweep_every, **more
+        log,
+        slice_size,
+        partitions=partitions,
+        sweep_every=sweep_every,
+        cache_customers_max=cache_customers_max,
+        **more,
     )
     assert found == expected
     assert_gapless(found)

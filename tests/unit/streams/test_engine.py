@@ -623,3 +623,17 @@ async def test_purchase_and_its_cancelling_refund_in_one_slice_leave_both_change
         (None, "Loyal"),
         ("Loyal", None),
     ]
+
+
+@pytest.mark.parametrize("cache_customers_max", [1, 1_000])
+async def test_refund_of_nothing_keeps_no_later_purchase_from_making_its_day_a_purchase_day(
+    cache_customers_max,
+):
+    engine = await engine_of(cache_customers_max=cache_customers_max)
+    nothing = value_of("C-1", "t2", day=DAY + 1, cents=0, kind="refund")
+    values = [value_of(), nothing, value_of("C-2", "t"), value_of("C-1", "t3", day=DAY + 1)]
+    for offset, value in enumerate(values):
+        await engine.process(TOPIC, 0, log(value, start=offset))
+    fields = engine.store.hashes[0, "C-1"]
+    assert (fields["frequency"], fields["t_x_days"]) == (b"1", b"1")
+    assert fields["monetary_value"] == b"10.0"
