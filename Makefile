@@ -7,13 +7,13 @@ READY  := $(VENV)/.ready
 .PHONY: demo test lint schemas lock clean
 
 $(READY): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
 
 demo: $(READY)  ## 69,659 real purchases become living segments; KEEP=1 leaves it running
-	$(BIN)/everscore demo $(if $(KEEP),--keep)
+	@$(BIN)/everscore demo $(if $(KEEP),--keep)
 
 test: $(READY)  ## unit, property, parity, contract and integration tests
 	$(BIN)/python -m pytest $(ARGS)

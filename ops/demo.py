@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from ops.change_feed import open_consumer
+from ops.customers import scorecards_of
 from ops.loaders.cdnow import load_cdnow
 from ops.loaders.source import LoadReport, SourceTransaction
 from ops.parity import Parity, all_states, compare_with_lifetimes
@@ -265,6 +266,8 @@ async def conclude(
     end = max(purchase.occurred_at for purchase in purchases)
     parity = await compare_with_lifetimes(store, settings, PARTITIONS, purchases, end)
     progress = await progress_of(store, settings, PARTITIONS)
+    cards = await scorecards_of(store)
+    tally.scorecards = sorted(cards, key=lambda version: cards[version].number)
     return Outcome(
         tally, progress, replay_seconds, sizes, revenue, parity, example[1] if example else None
     )

@@ -380,6 +380,31 @@ async def test_history_in_time_order_does_not_show_slices_partitions_or_sweeps(
     assert_gapless(found)
 
 
+@given(
+    histories(20),
+    st.sampled_from(SLICES),
+    st.sampled_from(PARTITIONS),
+    st.integers(0, 4),
+    st.sampled_from([1, 1_000]),
+)
+@settings(max_examples=50, deadline=None)
+async def test_history_of_a_log_in_any_order_does_not_show_slices_or_sweeps(
+    history, slice_size, partitions, sweep_every, cache_customers_max
+):
+    """Late events included; but not partitions: whether an event is late depends on who shares its log."""
+    more = {"partitions": partitions, "until_us": end_of(history)}
+    expected, _ = await history_of(history, **more)
+    found, _ = await history_of(
+        history,
+        slice_size,
+        sweep_every=sweep_every,
+        cache_customers_max=cache_customers_max,
+        **more,
+    )
+    assert found == expected
+    assert_gapless(found)
+
+
 # --- (c) redelivery counts nothing twice -----------------------------------------------------------
 
 
