@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.change import Cause
+from schemas.errors import InvariantError
 from scoring import ledger
 from scoring.business_calendar import BusinessCalendar
 from scoring.changes import ChangeLog, same_cause
@@ -26,6 +27,9 @@ from scoring.ledger import RecentIds
 from scoring.review import cross, score
 from scoring.states import Numbers, States
 from scoring.timeline import Timeline
+
+# Two lifecycle steps and at most a few for each segment: more means that someone goes in circles.
+_SILENT_STEPS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,7 @@ def _cross_until(
     changes: ChangeLog,
 ) -> None:
     card = timeline[index]
-    while True:
+    for _ in range(_SILENT_STEPS_MAX):
         due = states.numbers["next_review_us"][rows] <= until_us
         if not due.any():
             return
@@ -188,6 +192,10 @@ def _cross_until(
         causes = same_cause(Cause.SILENCE, len(rows))
         changes.record(rows, numbers, before, causes, card, card)
         states.numbers[rows] = numbers
+    raise InvariantError(
+        f"customer {states.customer_ids[rows[0]]!r} does not come to rest at "
+        f"{int(states.numbers['as_of_us'][rows[0]])} µs under scorecard {card.version}"
+    )
 
 
 def _change_card(

@@ -20,6 +20,10 @@ from scoring.states import NONE
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+# E is of the order of 1 and rounding moves it by less than 1e-12 at its crossing. Without this, a
+# customer on a border without hysteresis would cross it for ever; more would blur the border itself.
+_ROUNDING = 1e-9
+
 
 def log_features(
     prob_alive: FloatArray, frequency: IntArray, monetary_value: FloatArray
@@ -105,7 +109,7 @@ class Segmenter:
         for _ in self.names:
             excess = self._excess(z, segment)
             best = excess.argmax(axis=1)
-            moving = np.take_along_axis(excess, best[:, None], axis=1)[:, 0] > 0
+            moving = np.take_along_axis(excess, best[:, None], axis=1)[:, 0] > _ROUNDING
             if not moving.any():
                 break
             segment = np.where(moving, best, segment)

@@ -63,7 +63,9 @@ def stop_at_once(error: BaseException) -> None:
         sys.stderr.write(f"everscore worker stops: {error}\n")
     else:
         traceback.print_exception(error)
-        sys.stderr.write(f"everscore worker stops on an unexpected error: {type(error).__name__}: {error}\n")
+        sys.stderr.write(
+            f"everscore worker stops on an unexpected error: {type(error).__name__}: {error}\n"
+        )
     sys.stderr.flush()
     os._exit(exit_code(error))
 
