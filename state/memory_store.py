@@ -53,16 +53,19 @@ class MemoryStore:
                 f"{dict(held.next_offsets)} (owner {shown(held.owner)}), not at epoch "
                 f"{commit.before.epoch}, offsets {dict(expected)}"
             )
-        reviews = self.reviews.setdefault(commit.partition, {})
-        for customer_id, row, due_at in zip(
-            commit.customer_ids, commit.rows, commit.due_at, strict=True
-        ):
-            known = self.hashes.get((commit.partition, customer_id), {})
-            self.hashes[commit.partition, customer_id] = known | {
+        rows = zip(commit.customer_ids, commit.rows, commit.due_at, strict=True)
+        written = {
+            customer_id: self.hashes.get((commit.partition, customer_id), {})
+            | {
                 name: value if isinstance(value, bytes) else value.encode()
                 for name, value in zip(commit.fields, row, strict=True)
             }
-            reviews[customer_id] = due_at
+            for customer_id, row, _ in rows
+        }  # all of it before any of it is kept
+        for customer_id, fields in written.items():
+            self.hashes[commit.partition, customer_id] = fields
+        reviews = self.reviews.setdefault(commit.partition, {})
+        reviews.update(zip(commit.customer_ids, commit.due_at, strict=True))
         self.checkpoints[commit.partition] = replace(
             commit.after,
             epoch=held.epoch,

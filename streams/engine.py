@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from schemas.dead_letter import DeadLetter
+from schemas.decoding import DecodedBatch, decode_transactions
 from schemas.errors import FencedError, InvariantError
 from schemas.scorecard import Scorecard
-from schemas.transaction import DecodedBatch, decode_transactions
 from scoring.advance import Advanced, Events, advance
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import render
 from scoring.states import UNKNOWN_US, States
 from scoring.timeline import Timeline
 from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
@@ -28,20 +26,11 @@ from state.fields import FIELDS, SCORE_FIELDS
 from state.owner_cache import OwnerCache
 from state.store import Adoption, Checkpoint, SliceCommit, Store
 from streams.homes import home_partition, sample_rank
+from streams.messages import Record, change_messages, dead_letters, detours
 from streams.samples import sample_messages
 from streams.settings import Clock, Settings
 
 _US_PER_DAY = 86_400_000_000
-
-
-class Record(Protocol):
-    """What the engine reads of a Kafka record."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +181,9 @@ class SliceEngine:
                 [record.timestamp for record in fresh],
                 self._limits,
             )
-            messages = self._dead_letters(topic, partition, fresh, batch)
             home = self._at_home(owned, batch)
-            messages += self._detours(fresh, batch, home)
+            messages = dead_letters(fresh, batch, topic, partition, self.settings)
+            messages += detours(fresh, batch, home, self.partitions, self.settings)
             rows = np.flatnonzero(home)
             ids, inverse = _unique([batch.customer_ids[row] for row in rows.tolist()])
             states, newcomers = await self._load(owned, ids)
@@ -346,42 +335,6 @@ class SliceEngine:
                 )
         return np.array([homes[customer_id] for customer_id in batch.customer_ids], dtype=np.bool_)
 
-    def _detours(
-        self, records: Sequence[Record], batch: DecodedBatch, home: np.ndarray[Any, Any]
-    ) -> list[Message]:
-        messages = []
-        for row in np.flatnonzero(~home).tolist():
-            record, customer_id = records[batch.positions[row]], batch.customer_ids[row]
-            messages.append(
-                Message(
-                    topic=self.settings.rekeyed_topic,
-                    key=customer_id.encode(),
-                    value=record.value,
-                    headers=list(record.headers),
-                    partition=home_partition(customer_id, self.partitions),
-                    timestamp_ms=max(record.timestamp, 0),
-                )
-            )
-        return messages
-
-    def _dead_letters(
-        self, topic: str, partition: int, records: Sequence[Record], batch: DecodedBatch
-    ) -> list[Message]:
-        messages = []
-        for index, error in batch.rejects:
-            record = records[index]
-            letter = DeadLetter.of(error, topic, partition, record.offset)
-            messages.append(
-                Message(
-                    topic=self.settings.dead_letter_topic,
-                    key=record.key,
-                    value=record.value,
-                    headers=[*record.headers, *letter.headers()],
-                    timestamp_ms=max(record.timestamp, 0),
-                )
-            )
-        return messages
-
     async def _commit(
         self,
         owned: Owned,
@@ -391,17 +344,9 @@ class SliceEngine:
         fields: Sequence[str] = FIELDS,
     ) -> Committed:
         states, partition, settings = advanced.states, owned.partition, self.settings
-        for key, headers, body in render(
-            advanced.changes,
-            states.customer_ids,
-            self._topics,
-            partition,
-            self.calendar,
-            settings.source,
-        ):
-            messages.append(
-                Message(topic=settings.changes_topic, key=key.encode(), value=body, headers=headers)
-            )
+        messages += change_messages(
+            advanced.changes, states, self._topics, partition, self.calendar, settings
+        )
         messages += sample_messages(states, after, settings, self.partitions)
         commit = SliceCommit(
             partition=partition,

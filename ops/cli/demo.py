@@ -34,6 +34,7 @@ from ops.demo import (
 )
 from ops.demo_view import live_view, summary
 from ops.embedded.stack import EmbeddedStack
+from ops.loaders.source import SourceTransaction
 from ops.stack.topics import declared_topics, ensure_topics
 from schemas.errors import ConfigurationError
 from streams.settings import Settings
@@ -93,7 +94,7 @@ async def _servers(stack: ExitStack, kafka: str | None, redis: str | None) -> Se
 async def _watch(
     settings: Settings,
     worker: WorkerProcess,
-    purchases: list,  # type: ignore[type-arg]
+    purchases: list[SourceTransaction],
 ) -> Outcome:
     tally = Tally(total=len(purchases))
     async with open_store(settings) as store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +86,9 @@ async def replay(
         out.print(f"  {name}: {value}", highlight=False)
 
 
-async def _unread_by_workers(store: Store, settings: Settings):  # type: ignore[no-untyped-def]
+async def _unread_by_workers(
+    store: Store, settings: Settings
+) -> Callable[[int], Awaitable[int]] | None:
     """How many of those published here the workers have not counted; None if no worker ever ran."""
     try:
         partitions = await partition_count(store)

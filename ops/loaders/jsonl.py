@@ -17,12 +17,7 @@ import msgspec
 
 from ops.loaders.source import LoadReport, RawRecord, in_time_order
 from schemas.errors import InvalidTransactionError, SourceFileError
-from schemas.transaction import (
-    AMOUNT_MAJOR_MAX,
-    ID_CHARS_MAX,
-    is_customer_id,
-    parse_transaction,
-)
+from schemas.transaction import AMOUNT_MAJOR_MAX, ID_CHARS_MAX, is_customer_id, parse_transaction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

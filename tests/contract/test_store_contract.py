@@ -195,6 +195,28 @@ async def test_second_commit_overwrites_rows_and_due_times(store):
     assert await store.due(0, NEVER_US - 1, 10) == ["b"]
 
 
+@pytest.mark.parametrize("malformed", ["row too short", "due time missing"])
+@pytest.mark.parametrize("names", [FIELDS, SCORE_FIELDS], ids=["all", "scores"])
+async def test_malformed_slice_is_our_bug_and_writes_nothing_at_all(store, malformed, names):
+    held = await write(store, {"a": 1.0, "b": 2.0})
+    seen = await everything(store, ["a", "b"])
+    values = ["y"] * len(names)
+    short = malformed == "row too short"
+    commit = SliceCommit(
+        partition=0,
+        before=held,
+        after=held.moved(TOPIC, 9),
+        customer_ids=["a", "b"],
+        rows=[values, values[:-2] if short else values],
+        due_at=[5.0, 6.0] if short else [5.0],
+        outbox=b"o",
+        fields=names,
+    )
+    with pytest.raises(Exception, match=r"malformed|argument"):
+        await store.commit_slice(commit)
+    assert await everything(store, ["a", "b"]) == seen
+
+
 async def test_of_two_commits_from_the_same_place_exactly_one_is_written(store):
     before = (await owned(store)).moved(TOPIC, 0)
     outcomes = await asyncio.gather(
@@ -385,6 +407,7 @@ COMMITS = st.tuples(
     st.binary(max_size=9),
     st.sampled_from([0, 0, 0, 0, 1, -1]),  # epoch off by
     st.sampled_from([0, 0, 0, 0, 1, -1]),  # offset off by
+    st.booleans(),  # scores alone, of those who are known
     st.fixed_dictionaries(
         {},
         optional={
@@ -430,18 +453,23 @@ class Twin:
     async def do(self, name, *args):
         return await getattr(self, name)(*args)
 
-    async def commit(self, partition, due, outbox, epoch_off, offset_off, after):
+    async def commit(self, partition, due, outbox, epoch_off, offset_off, scores, after):
         held = await self.store.checkpoint(partition)
         offset = held.next_offsets.get(TOPIC, 0)
         before = replace(held, epoch=held.epoch + epoch_off).moved(TOPIC, offset + offset_off)
+        ids = [f"{partition}-{name}" for name in due]  # a customer has one home
+        rows = [row(name, ledger) for name, (_, ledger) in due.items()]
+        scores = scores and None not in await self.store.load_many(partition, ids)
+        names = SCORE_FIELDS if scores else FIELDS
         commit = SliceCommit(
             partition=partition,
             before=before,
             after=replace(before.moved(TOPIC, offset + 3), **after),
-            customer_ids=[f"{partition}-{name}" for name in due],  # a customer has one home
-            rows=[row(name, ledger) for name, (_, ledger) in due.items()],
+            customer_ids=ids,
+            rows=[values[: len(names)] for values in rows],
             due_at=[at for at, _ in due.values()],
             outbox=outbox,
+            fields=names,
         )
         try:
             entry = await self.store.commit_slice(commit)

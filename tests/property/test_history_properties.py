@@ -166,6 +166,7 @@ def fitted_card(number: int = 1, shift: float = 0.0) -> Scorecard:
 
 
 CARDS = {"bootstrap": bootstrap_scorecard, "fitted": fitted_card}
+EXACT = {"no hysteresis": fitted_card().model_copy(update={"number": 5, "hysteresis": 0.0})}
 by_card = pytest.mark.parametrize("card", [make() for make in CARDS.values()], ids=list(CARDS))
 
 # --- (a) order gives no state away -----------------------------------------------------------------
@@ -508,6 +509,12 @@ async def test_history_does_not_show_when_the_background_rescored_whom(partition
         assert without_source(other_hashes) == without_source(hashes)
     assert_gapless(histories_of_customers)
     every = [body for changes in histories_of_customers.values() for body in changes]
+    under = {
+        version: [body["occurred_at"] for body in every if body["scorecard"] == version]
+        for version in ("bootstrap-0", "fitted-1")
+    }
+    if partitions == 1:  # one clock, hence one moment of adoption
+        assert max(under["bootstrap-0"]) <= min(under["fitted-1"])
     assert sum(body["cause"] == "scorecard" for body in every) > 20
     assert {fields["scorecard"] for fields in hashes.values()} == {b"fitted-1"}
 
@@ -654,7 +661,11 @@ def net_by_day(run: Run) -> set[tuple[str, int, str, str]]:
     }
 
 
-@by_card
+@pytest.mark.parametrize(
+    "card",
+    [*(make() for make in CARDS.values()), *EXACT.values()],
+    ids=[*CARDS, *EXACT],
+)
 async def test_timers_and_a_daily_scan_of_everyone_find_the_same_crossings(card):
     log = tenth()
     ids = sorted({purchase.customer_id for purchase in log})

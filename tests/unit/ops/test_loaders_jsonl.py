@@ -9,8 +9,8 @@ import pytest
 from ops.loaders.cdnow import load_cdnow
 from ops.loaders.jsonl import load_jsonl
 from ops.loaders.source import EXAMPLES_MAX, LoadReport, RawRecord
+from schemas.decoding import DecodingLimits, decode_transactions
 from schemas.errors import SourceFileError
-from schemas.transaction import DecodingLimits, decode_transactions
 
 
 def line(number: int, moment: str, rest: str = "", customer: str = "C-1") -> bytes:

@@ -17,8 +17,9 @@ from ops.loaders.source import (
     SourceTransaction,
     in_time_order,
 )
+from schemas.decoding import DecodingLimits, decode_transactions
 from schemas.errors import ConfigurationError
-from schemas.transaction import DecodingLimits, decode_transactions, parse_transaction
+from schemas.transaction import parse_transaction
 
 MOMENT = datetime(2011, 7, 1, 9, 30, tzinfo=timezone(timedelta(hours=1)))
 

@@ -11,21 +11,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas import transaction as module
+from schemas.decoding import DecodingLimits, decode_transactions, transaction_hash
 from schemas.errors import (
     FutureTransactionError,
     InvalidTransactionError,
     OversizeRecordError,
     WrongCurrencyError,
 )
-from schemas.transaction import (
-    AMOUNT_MAJOR_MAX,
-    DecodingLimits,
-    Transaction,
-    decode_transactions,
-    is_customer_id,
-    parse_transaction,
-    transaction_hash,
-)
+from schemas.transaction import AMOUNT_MAJOR_MAX, Transaction, is_customer_id, parse_transaction
 
 LIMITS = DecodingLimits()
 FAR_MS = 300_000_000_000_000  # a record's timestamp in the year 11,476: nothing is in its future

@@ -18,7 +18,6 @@ from scoring.ledger import NO_DAY, RecentIds
 from scoring.states import NEVER_US, NONE, NUMBERS, UNKNOWN_US, States
 from scoring.timeline import Timeline
 from state.codec import (
-    FIELDS,
     Message,
     decode_rows,
     due_scores,
@@ -27,6 +26,7 @@ from state.codec import (
     parse_times,
     unpack_messages,
 )
+from state.fields import FIELDS, SCORE_FIELDS
 
 TOPICS = ("transactions", "transactions.rekeyed")
 UTC = BusinessCalendar("UTC")
@@ -113,6 +113,14 @@ def test_every_field_but_the_ledger_is_readable_text(states):
         assert tuple(encoded) == FIELDS
         for name in FIELDS[:-1]:
             assert encoded[name].decode().isprintable()
+
+
+@given(states_of_customers())
+@settings(max_examples=50, deadline=None)
+def test_scores_encoded_alone_are_the_same_as_among_all_fields(states):
+    alone = encode_rows(states, TIMELINE, TOPICS, UTC, SCORE_FIELDS)
+    for scores, encoded in zip(alone, hashes_of(states), strict=True):
+        assert [score.encode() for score in scores] == [encoded[name] for name in SCORE_FIELDS]
 
 
 def one(events, **numbers) -> States:

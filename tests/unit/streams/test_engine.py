@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.dead_letter import DeadLetter, original_headers
-from schemas.errors import FencedError, StoreUnavailableError
+from schemas.errors import FencedError, InvariantError, StoreUnavailableError
 from schemas.scorecard import Origin
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.states import UNKNOWN_US
@@ -245,6 +245,20 @@ async def test_each_input_topic_has_its_own_next_offset():
     await engine.process(TOPIC, 0, log(value_of("a"), start=5))
     await engine.process(REKEYED, 0, log(value_of("b")))
     assert dict((await engine.store.checkpoint(0)).next_offsets) == {TOPIC: 6, REKEYED: 1}
+
+
+@pytest.mark.parametrize(
+    ("days_later", "counted"), [(0, 1), (6.9, 1), (7, 1), (14, 2), (400, 2), (-400, 1)]
+)
+async def test_transaction_id_is_remembered_for_its_horizon_and_no_longer_than_two(
+    days_later, counted
+):
+    engine = await engine_of(dedup_horizon_days=7)
+    later_ms = ARRIVED_MS + int(days_later * 86_400_000)
+    await engine.process(TOPIC, 0, log(value_of()))
+    await engine.process(TOPIC, 0, log(value_of(), start=1, timestamp=later_ms))
+    assert engine.owned[0].checkpoint.applied == counted
+    assert engine.store.hashes[0, "C-1"]["monetary_total"] == b"%d.0000" % (10 * counted)
 
 
 # --- owners ----------------------------------------------------------------------------------------
@@ -506,6 +520,18 @@ async def test_sweep_by_the_wall_clock_reports_silence_at_its_crossing_and_moves
     assert moments[-1] < "2004-03-23"  # the wall stands at 2004-03-23
     assert engine.owned[0].checkpoint.clock_us == WALL_US
     assert await engine.sweep(0, WALL_US) is None
+
+
+async def test_customer_who_never_comes_to_rest_stops_the_worker_and_nothing_is_written(
+    monkeypatch,
+):
+    engine = await engine_of()
+    await engine.process(TOPIC, 0, log(value_of("a")))
+    seen = everything(engine.store)
+    monkeypatch.setattr("scoring.advance._SILENT_STEPS_MAX", 1)
+    with pytest.raises(InvariantError, match="customer 'a' does not come to rest"):
+        await engine.sweep(0, WALL_US)
+    assert everything(engine.store) == seen
 
 
 async def test_sweep_takes_a_bounded_number_of_customers_the_earliest_first():
