@@ -169,7 +169,7 @@ def reasons(profile: dict[str, Any], customer: Customer) -> list[str]:
         f"{purchases} purchase day{'s' if purchases > 1 else ''} from "
         f"{when(profile['first_purchase_at'])} to {when(profile['last_purchase_at'])}"
         + (
-            f", one every {profile['t_x_days'] / profile['frequency']:.0f} days on average."
+            f", one in {profile['t_x_days'] / profile['frequency']:.1f} days on average."
             if profile["frequency"]
             else "."
         ),

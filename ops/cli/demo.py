@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -63,7 +63,8 @@ async def demo(
             await _explain(settings, outcome.example)
         _say_what_next(settings, outcome, keep=keep)
         if keep:
-            await asyncio.Event().wait()
+            with suppress(asyncio.CancelledError):  # Ctrl-C is how it ends
+                await asyncio.Event().wait()
     if outcome.parity.equal != outcome.parity.customers:
         raise typer.Exit(Exit.FAILED)
 

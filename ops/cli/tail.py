@@ -51,4 +51,5 @@ def _show(record: object, segment: str | None, cause: str | None, as_json: bool)
         f"{change['kind']:<9} {change['previous'] or '—'} → {change['current']}  "
         f"{change['cause']}, P(alive) {change['prob_alive']:.2f}",
         highlight=False,
+        soft_wrap=True,
     )

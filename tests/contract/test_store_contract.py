@@ -17,6 +17,9 @@ from state.keys import Keys
 from state.memory_store import MemoryStore
 from state.redis_store import RedisStore
 from state.store import Checkpoint, SliceCommit, Store
+from streams.homes import home_partition
+from streams.settings import Settings
+from tests.support.purchases import Run, cdnow_of
 
 TOPIC, REKEYED = "transactions", "transactions.rekeyed"
 ALL_BYTES = bytes(range(256))
@@ -389,6 +392,25 @@ async def test_scorecard_is_kept_for_ever_and_its_version_never_rewritten(store)
     await store.save_scorecard("bootstrap-0", b"other", current=True)
     assert await store.scorecards() == {"bootstrap-0": b'{"n":0}', "fitted-1": ALL_BYTES}
     assert await store.current_scorecard() == "bootstrap-0"
+
+
+async def test_engine_over_either_store_leaves_the_same_bytes_and_messages(store):
+    purchases = cdnow_of(60)
+    ids = sorted({purchase.customer_id for purchase in purchases})
+    outcomes = []
+    for used in (store, MemoryStore()):
+        # Nearly no cache: every state is read back from the store before it is changed.
+        settings = Settings(_env_file=None, cache_customers_max=1, owner="w")
+        run = await Run(2, settings, used).start()
+        await run.feed(purchases, 20, sweep_every=2)
+        await run.sweep()
+        states = [
+            await used.load_many(p, [i for i in ids if home_partition(i, 2) == p]) for p in (0, 1)
+        ]
+        checkpoints = [await used.checkpoint(partition) for partition in (0, 1)]
+        outcomes.append((states, checkpoints, run.published))
+    assert None not in outcomes[0][0][0] + outcomes[0][0][1]
+    assert outcomes[0] == outcomes[1]
 
 
 # --- the same operations, asked of both ------------------------------------------------------------
