@@ -44,6 +44,16 @@ def live_view(tally: Tally) -> Group:
     )
 
 
+def progress_line(tally: Tally) -> str:
+    """The same in one line."""
+    counted = tally.progress.read if tally.progress else 0
+    latest = f"; latest: {tally.latest[-1]}" if tally.latest else ""
+    return (
+        f"{counted:,} of {tally.total:,} purchases, {counted / max(tally.seconds, 0.1):,.0f} events/s, "
+        f"{tally.changes:,} changes{latest}"
+    )
+
+
 def causes_line(causes: Counter[str]) -> str:
     """Causes with their counts, the most frequent first."""
     return ", ".join(f"{cause} {count:,}" for cause, count in causes.most_common()) or "none yet"

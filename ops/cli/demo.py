@@ -32,7 +32,7 @@ from ops.demo import (
     worker_environment,
     working_folder,
 )
-from ops.demo_view import live_view, summary
+from ops.demo_view import live_view, progress_line, summary
 from ops.embedded.stack import EmbeddedStack
 from ops.loaders.source import SourceTransaction
 from ops.stack.topics import declared_topics, ensure_topics
@@ -40,6 +40,7 @@ from schemas.errors import ConfigurationError
 from streams.settings import Settings
 
 _REFRESHES_PER_SECOND = 8
+_REPORT_SECONDS = 5.0
 
 
 @command
@@ -99,10 +100,10 @@ async def _watch(
 ) -> Outcome:
     tally = Tally(total=len(purchases))
     async with open_store(settings) as store:
-        following = asyncio.create_task(follow_changes(settings, tally))
+        following = asyncio.gather(follow_changes(settings, tally), _report(tally))
         try:
             with Live(
-                get_renderable=lambda: live_view(tally),
+                get_renderable=lambda: live_view(tally) if out.is_terminal else "",
                 console=out,
                 refresh_per_second=_REFRESHES_PER_SECOND,
                 transient=True,
@@ -112,6 +113,13 @@ async def _watch(
             return await conclude(store, settings, purchases, tally, seconds)
         finally:
             following.cancel()
+
+
+async def _report(tally: Tally) -> None:
+    """Progress as plain lines where there is no terminal to draw on."""
+    while not out.is_terminal:
+        await asyncio.sleep(_REPORT_SECONDS)
+        out.print(progress_line(tally), highlight=False)
 
 
 async def _explain(settings: Settings, customer_id: str) -> None:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from confluent_kafka import Producer
+from redis.asyncio import Redis
 
 from ops.change_feed import change_of
 from schemas.dead_letter import DeadLetter
@@ -212,3 +213,19 @@ async def test_worker_with_other_currency_than_founded_stops_and_says_so(stack, 
         code = await asyncio.to_thread(worker.wait, 30)
         assert code == 78
         assert "founded with currency 'EUR', not 'USD'" in worker.log.read_text()
+
+
+async def test_unexpected_error_ends_the_worker_without_committing_and_says_why(stack, tmp_path):
+    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+        key = f"{here.settings.key_prefix}customer:good"
+        async with Redis.from_url(here.settings.redis) as redis:
+            await redis.set(key, "not a hash")  # somebody else's hand
+            worker = here.start_worker()
+            await here.produce([(transaction(1), "good")])
+            assert await asyncio.to_thread(worker.wait, 30) == 70
+            assert "WRONGTYPE" in worker.log.read_text()
+            assert (await here.progress()).read == 0
+            await redis.delete(key)
+        here.start_worker()
+        progress = await here.until(lambda p: p.read == 1)
+        assert progress.applied == 1
