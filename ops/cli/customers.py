@@ -181,6 +181,11 @@ def reasons(profile: dict[str, Any], customer: Customer) -> list[str]:
             f"A repeat purchase day is worth {profile['monetary_value']:,.2f} on average; "
             f"{profile['monetary_total'] - profile['refund_total']:,.2f} in all."
         )
+    else:
+        lines.append(
+            "Has not come back yet: customers with one purchase day share a segment, whatever its age; "
+            "P(alive) and the lifecycle tell the fresh from the old."
+        )
     rfm = profile["rfm"]
     lines.append(
         f"Quintiles: recency {rfm['recency']}, frequency {rfm['frequency']}, "
