@@ -113,6 +113,7 @@ def change_id(change_type: ChangeType, identity: str) -> str:
     The same change always has the same id, two different changes never share one: `identity`
     holds customer, sequence, previous, current, cause, event time and scorecard.
 
+    >>> from uuid import uuid5
     >>> change_id(ChangeType.SEGMENT, "x") == str(uuid5(_CHANGES, "everscore.segment.changed.v1\nx"))
     True
     """

@@ -38,6 +38,11 @@ ID_CHARS_MAX = 128
 CUSTOMER_ID_PATTERN = r"^[^\s\x00-\x1f\x7f-\xa0{}*?\[\]\\\"'`<>]{1,128}$"
 _CUSTOMER_ID = re.compile(CUSTOMER_ID_PATTERN[:-1] + r"\Z")
 
+# Decimal itself also reads "1_000", " 1 " and the digits of other scripts, and so would hide a fault.
+_DECIMAL = re.compile(
+    r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE
+)
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 # An offset can carry a moment of the years 1 or 9999 out of the years that UTC has names for.
@@ -90,6 +95,8 @@ def _within_calendar(value: datetime) -> datetime:
 def _amount(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError(f"amount {shown(value)} must be a number or a decimal string")
+    if isinstance(value, str) and _DECIMAL.fullmatch(value) is None:
+        raise ValueError(f"amount {shown(value)} is not a decimal number")
     try:
         amount = Decimal(str(value)) if not isinstance(value, Decimal) else value
     except ArithmeticError:

@@ -377,3 +377,19 @@ def test_transaction_hash_is_eight_bytes_and_differs_by_id():
     hashes = {transaction_hash(text) for text in ("", "a", "A", "é", "\ud800", "x" * 10_000)}
     assert len(hashes) == 6
     assert {len(found) for found in hashes} == {8}
+
+
+@pytest.mark.parametrize("amount", ["1_000", " 1 ", "٣", "1.", ".5", "0x10", "1e", ""])
+def test_text_that_only_python_reads_as_a_decimal_is_refused_and_named(amount):
+    value = json.dumps(
+        {
+            "transaction_id": "t",
+            "customer_id": "c",
+            "occurred_at": "2026-01-05T10:00:00Z",
+            "amount": amount,
+        },
+        ensure_ascii=False,
+    ).encode()
+    with pytest.raises(InvalidTransactionError) as refused:
+        parse_transaction(value)
+    assert repr(amount) in str(refused.value)
