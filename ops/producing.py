@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.errors import BrokerUnavailableError
 from state.store import Store
+from streams.publisher import open_producer
 from streams.settings import Settings
 
 _LINGER_MS = 25  # the embedded broker hands out one message set per fetch: fuller ones are faster
@@ -76,22 +76,7 @@ class PacedProducer:
         self.published = 0
 
     async def __aenter__(self) -> PacedProducer:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=_LINGER_MS,
-            max_batch_size=256 * 1024,
-            max_request_size=64 * 1024 * 1024,
-            compression_type=self._settings.compression_type,
-        )
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            await self._producer.stop()
-            raise BrokerUnavailableError(
-                f"Kafka at {self._settings.kafka} does not answer: {error}"
-            ) from error
+        self._producer = await open_producer(self._settings, linger_ms=_LINGER_MS)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -18,6 +18,33 @@ from streams.settings import Settings
 _REQUEST_BYTES_MAX = 64 * 1024 * 1024
 
 
+async def open_producer(settings: Settings, *, linger_ms: int) -> AIOKafkaProducer:
+    """A started idempotent producer that waits for all replicas.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        No broker answers.
+    """
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=linger_ms,
+        max_batch_size=256 * 1024,
+        max_request_size=_REQUEST_BYTES_MAX,
+        compression_type=settings.compression_type,
+    )
+    try:
+        await producer.start()
+    except KafkaError as error:
+        await producer.stop()
+        raise BrokerUnavailableError(
+            f"Kafka at {settings.kafka} does not answer: {error}"
+        ) from error
+    return producer
+
+
 class Publisher:
     """One producer of a worker.
 
@@ -39,22 +66,7 @@ class Publisher:
         BrokerUnavailableError
             No broker answers.
         """
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
-            enable_idempotence=True,
-            acks="all",
-            linger_ms=2,
-            max_batch_size=256 * 1024,
-            max_request_size=_REQUEST_BYTES_MAX,
-            compression_type=self._settings.compression_type,
-        )
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            await self._producer.stop()
-            raise BrokerUnavailableError(
-                f"Kafka at {self._settings.kafka} does not answer: {error}"
-            ) from error
+        self._producer = await open_producer(self._settings, linger_ms=2)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Send in order and wait for all acknowledgements.
