@@ -25,7 +25,7 @@ from scoring.business_calendar import BusinessCalendar
 from scoring.changes import ChangeLog, same_cause
 from scoring.ledger import RecentIds
 from scoring.review import cross, score
-from scoring.states import Numbers, States
+from scoring.states import UNKNOWN_US, Numbers, States
 from scoring.timeline import Timeline
 
 # Two lifecycle steps and at most a few for each segment: more means that someone goes in circles.
@@ -98,6 +98,7 @@ def advance(
     now_us: int,
     timeline: Timeline,
     calendar: BusinessCalendar,
+    lateness_us: int = 0,
 ) -> Advanced:
     """Let events happen to customers, and time pass for them.
 
@@ -109,11 +110,14 @@ def advance(
         The partition's clock before the first event, microseconds since 1970 UTC.
     timeline : the partition's scorecards
     calendar : the business time zone
+    lateness_us : int
+        How far silence stays behind the clock: customers whose events come in their own order, and
+        no further apart in the log than this, have the same history whoever shares their partition.
 
     Returns
     -------
     Advanced
-        All customers brought up to max(now, latest event).
+        All customers brought up to max(now, latest event) less the lateness.
     """
     after = states.take(np.arange(len(states)))
     changes = ChangeLog()
@@ -121,14 +125,16 @@ def advance(
     days = np.floor(calendar.days_at(events.occurred_at_us)).astype(np.int64)
     applied = 0
     for picked in _rounds(events.rows):
-        _settle(after, events.rows[picked], clocks[picked], timeline, calendar, changes)
+        until = np.maximum(clocks[picked] - lateness_us, events.occurred_at_us[picked])
+        _settle(after, events.rows[picked], until, timeline, calendar, changes)
         fresh = picked[_book(after, events, days, picked)]
         applied += len(fresh)
         if len(fresh):
             _evaluate(after, events, fresh, timeline, calendar, changes)
     clock_us = int(clocks[-1]) if len(events) else now_us
     everyone = np.arange(len(after))
-    _settle(after, everyone, np.full(len(after), clock_us), timeline, calendar, changes)
+    until = np.full(len(after), max(clock_us - lateness_us, UNKNOWN_US))
+    _settle(after, everyone, until, timeline, calendar, changes)
     return Advanced(after, changes, len(events) - applied, clock_us)
 
 

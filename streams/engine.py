@@ -87,6 +87,7 @@ class SliceEngine:
         self.scorecards: dict[str, Scorecard] = {}
         self._topics = settings.input_topics
         self._limits = settings.decoding_limits
+        self._lateness_us = int(settings.lateness_seconds * 1e6)
         self._generation_us = int(settings.dedup_horizon_days * _US_PER_DAY)
 
     async def acquire(self, partition: int) -> Checkpoint:
@@ -190,7 +191,12 @@ class SliceEngine:
             arrived_ms = np.array([record.timestamp for record in fresh], dtype=np.int64)
             events = self._events(topic, fresh, batch, rows, inverse, arrived_ms)
             advanced = advance(
-                states, events, owned.checkpoint.clock_us, owned.timeline, self.calendar
+                states,
+                events,
+                owned.checkpoint.clock_us,
+                owned.timeline,
+                self.calendar,
+                self._lateness_us,
             )
             before = owned.checkpoint
             after = replace(
@@ -213,6 +219,10 @@ class SliceEngine:
         )
         return max(checkpoint.clock_us, wall_us) if by_wall else checkpoint.clock_us
 
+    def is_due(self, partition: int, clock_us: int) -> bool:
+        """Whether silence may have something to do by `clock_us`."""
+        return self._own(partition).next_due_us <= clock_us - self._lateness_us
+
     async def sweep(self, partition: int, clock_us: int) -> Committed | None:
         """Let silence do what it had to do by `clock_us`, for a bounded number of customers.
 
@@ -222,10 +232,11 @@ class SliceEngine:
             None if no customer was due.
         """
         owned = self._own(partition)
-        if owned.next_due_us > clock_us:
+        if not self.is_due(partition, clock_us):
             return None
         async with owned.lock:
-            ids = await self.store.due(partition, clock_us, self.settings.sweep_customers_max)
+            until_us = clock_us - self._lateness_us
+            ids = await self.store.due(partition, until_us, self.settings.sweep_customers_max)
             if not ids:
                 owned.next_due_us = await self.store.next_due_us(partition)
                 return None
@@ -273,7 +284,9 @@ class SliceEngine:
 
     async def _settle(self, owned: Owned, states: States, clock_us: int) -> Committed:
         clock_us = max(clock_us, owned.checkpoint.clock_us)
-        advanced = advance(states, Events.none(), clock_us, owned.timeline, self.calendar)
+        advanced = advance(
+            states, Events.none(), clock_us, owned.timeline, self.calendar, self._lateness_us
+        )
         after = replace(owned.checkpoint, clock_us=advanced.clock_us)
         return await self._commit(owned, after, advanced, [], SCORE_FIELDS)
 

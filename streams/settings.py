@@ -8,7 +8,14 @@ from enum import StrEnum
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.decoding import DecodingLimits
@@ -63,6 +70,9 @@ class Settings(BaseSettings):
     )
     live_within_seconds: PositiveFloat = Field(
         3600.0, description="auto: a record this close to its event time makes a partition live."
+    )
+    lateness_seconds: NonNegativeFloat = Field(
+        0.0, description="How far silence stays behind the clock, for logs out of time order."
     )
     future_seconds_max: PositiveFloat = Field(
         3600.0, description="Further ahead of its record's timestamp, a transaction is dead."

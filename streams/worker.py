@@ -186,7 +186,7 @@ class ScoringWorker:
                 for topic in self.settings.input_topics
             ):
                 clock_us = self.engine.caught_up_clock(partition, time.time_ns() // 1000)
-            if owned.next_due_us > clock_us:
+            if not self.engine.is_due(partition, clock_us):
                 return
             if not await self._try(partition, self.engine.sweep, partition, clock_us):
                 return
