@@ -6,6 +6,7 @@ not commit is read again by the next owner.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import tempfile
@@ -92,6 +93,7 @@ def build_app(settings: Settings, store: Store) -> faust.App:
         datadir=tempfile.mkdtemp(prefix="everscore-"),  # Faust insists on one; nothing is kept
         autodiscover=False,
         web_enabled=False,
+        consumer_group_instance_id=settings.instance,
         topic_disable_leader=True,
         topic_allow_declare=False,
         agent_supervisor="mode.CrashingSupervisor",
@@ -128,14 +130,44 @@ def build_app(settings: Settings, store: Store) -> faust.App:
 
     app.agent(batch_topic(app, *settings.input_topics), name="transactions")(transactions)
     app.agent(batch_topic(app, settings.samples_topic), name="samples")(samples)
-    for forever in (
+    timers = _Timers(
         worker.relay.run,
         worker.sweep_forever,
         worker.follow_scorecards_forever,
         worker.learn_forever,
-    ):
-        app.task(_or_stop(forever))
+    )
+    app.task(timers.run)
+
+    async def end(*_: Any, **__: Any) -> None:
+        await timers.stop(worker.close)
+
+    app.on_before_shutdown.connect(end)  # no partition is ours any more
     return app
+
+
+class _Timers:
+    """What a worker does for ever beside its agents; any error of theirs ends the process.
+
+    Parameters
+    ----------
+    *forever : async callables
+        The first outlives the others: it finishes what they began.
+    """
+
+    def __init__(self, *forever: Callable[[], Awaitable[None]]) -> None:
+        self._forever = [_or_stop(step) for step in forever]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        self._tasks = [asyncio.ensure_future(step()) for step in self._forever]
+        await asyncio.wait(self._tasks)
+
+    async def stop(self, finish: Callable[[], Awaitable[None]]) -> None:
+        for task in self._tasks[1:]:
+            task.cancel()
+        await finish()
+        for task in self._tasks[:1]:
+            task.cancel()
 
 
 def run_worker(settings: Settings, store: Store) -> None:

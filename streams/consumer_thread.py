@@ -95,6 +95,20 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         assigned = self._ensure_consumer().assignment()
         return (tp for tp in tps if tp in assigned and tp in self._epochs)
 
+    @property
+    def servers(self) -> str:
+        """Addresses of the brokers as configured."""
+        transport = cast(driver.Transport, self.transport)
+        return ",".join(driver.server_list(transport.url, transport.default_port))
+
+    async def connected(self) -> bool:
+        """Whether any broker is connected."""
+        return cast(bool, await self.call_thread(self._connected))
+
+    async def _connected(self) -> bool:
+        connections = self._ensure_consumer()._client._conns.values()
+        return any(connection.connected() for connection in connections)
+
     async def check_group(self) -> None:
         """Raise, and so lift, an error that keeps the consumer from taking part in its group."""
         await self.call_thread(self._check_group)

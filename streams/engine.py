@@ -102,8 +102,9 @@ class SliceEngine:
         After a refused or unanswered commit memory may be ahead of Redis or behind it.
         """
         held = await self.store.checkpoint(partition)
-        ours = self.owned.pop(partition, None)
+        ours = self.owned.get(partition)
         if ours is None or held.epoch > ours.checkpoint.epoch:
+            self.release(partition)
             return None
         if held.epoch < ours.checkpoint.epoch:  # rolled back or flushed: begin a new epoch there
             return await self.acquire(partition)

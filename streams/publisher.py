@@ -16,6 +16,7 @@ from streams.settings import Settings
 
 # A dead letter carries its record's bytes: what a broker let in must go out again.
 _REQUEST_BYTES_MAX = 64 * 1024 * 1024
+_CLOSE_SECONDS_MAX = 3.0  # a producer that stops first tries to send what it holds
 
 
 async def open_producer(settings: Settings, *, linger_ms: int) -> AIOKafkaProducer:
@@ -76,8 +77,11 @@ class Publisher:
         Raises
         ------
         BrokerUnavailableError
-            Some were not acknowledged; whether they arrived is not known.
+            Some were not acknowledged; whether they arrived is not known. To publish them again is
+            safe: that begins with a new producer, since the old one may still try.
         """
+        if self._producer is None:
+            await self.start()
         try:
             pending = [
                 await self._producer.send_batch(batch, topic, partition=partition)
@@ -85,9 +89,16 @@ class Publisher:
             ]
             await asyncio.gather(*pending)
         except KafkaError as error:
+            await self._abandon()
             raise BrokerUnavailableError(
                 f"Kafka at {self._settings.kafka} did not take {len(messages)} messages: {error!r}"
             ) from error
+
+    async def _abandon(self) -> None:
+        """Let go of a producer that failed: what it still holds must not follow what comes next."""
+        producer, self._producer = self._producer, None
+        self._counts.clear()
+        await _close(producer)
 
     async def _batches(self, messages: Sequence[Message]) -> list[tuple[str, int, Any]]:
         """Messages packed by topic and partition, each partition's in order."""
@@ -124,4 +135,14 @@ class Publisher:
     async def stop(self) -> None:
         """Disconnect."""
         if self._producer is not None:
-            await self._producer.stop()
+            await self._abandon()
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    """Stop a producer; what no broker takes in time it gives up."""
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS_MAX):
+            await producer.stop()
+    except TimeoutError:
+        await producer._sender.close()
+        await producer.client.close()

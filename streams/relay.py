@@ -6,11 +6,13 @@ At least once: a crash between publishing and trimming publishes again, with the
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Protocol
 
 from state.codec import Message, unpack_messages
 from state.store import Store
 from streams.engine import Committed
+from streams.patience import outlast
 
 _PAGE = 64  # outbox entries read at a time when a partition is taken over
 _BATCH_MESSAGES = 5_000  # published before trimming
@@ -57,19 +59,18 @@ class OutboxRelay:
             await self._waiting.put(committed)
 
     async def run(self) -> None:
-        """Publish for ever; ends only by cancellation or an error, which must stop the worker."""
+        """Publish for ever, waiting out servers that are away; ends by cancellation or an error."""
         while True:
             batch = [await self._waiting.get()]
             size = len(batch[0].messages)
             while size < _BATCH_MESSAGES and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
                 size += len(batch[-1].messages)
-            await self._publisher.publish(
-                [message for committed in batch for message in committed.messages]
-            )
+            messages = [message for committed in batch for message in committed.messages]
+            await outlast("publishing", partial(self._publisher.publish, messages))
             through = {committed.partition: committed.entry for committed in batch}
             for partition, entry in through.items():
-                await self._store.trim_outbox(partition, entry)
+                await outlast("publishing", partial(self._store.trim_outbox, partition, entry))
             for _ in batch:
                 self._waiting.task_done()
 

@@ -49,6 +49,12 @@ class Settings(BaseSettings):
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
         description="Name under which this worker owns partitions.",
     )
+    instance: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="Static membership: a worker that comes back under this name, which no other "
+        "may bear, within the session timeout, has its partitions again without a rebalance.",
+    )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         "none", description="Of what is published; all but gzip need `pip install aiokafka[all]`."
     )

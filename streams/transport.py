@@ -11,8 +11,10 @@ batch from before a seek or a rebalance reaches an agent. Reasons and figures: d
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Any, cast
 
@@ -24,8 +26,10 @@ from faust.types.transports import TPorTopicSet
 from faust.types.tuples import ack_lock
 from mode import Service, ServiceT
 
-from schemas.errors import ConfigurationError
+from schemas.errors import BrokerUnavailableError, ConfigurationError
+from streams.broker_watch import BrokerWatch
 from streams.consumer_thread import BatchConsumerThread, Read
+from streams.patience import outlast
 from streams.record_batches import (
     OffsetsLostError,
     Partition,
@@ -34,10 +38,10 @@ from streams.record_batches import (
     message_of,
 )
 
+log = logging.getLogger("everscore")
+
 SCHEME = "batch"
 _READ_SECONDS = 0.25  # how long a read waits for records; also how old `lag` may be when idle
-_GROUP_CHECK_SECONDS = 1.0
-_GROUP_ERRORS_MAX = 5  # between two assignments; one may pass, five mean something is set wrong
 _RESUME_SHARE = 0.8  # of broker_request_timeout, after which Faust resumes without a word
 _STALE = -1  # no generation has this id, so Faust's streams skip the message
 
@@ -53,8 +57,9 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._partitions: dict[TP, Partition] = {}
         self._epoch = 0
-        self._group_errors = 0
         self._room = asyncio.Event()
+        self._watch = BrokerWatch(self._thread, beacon=self.beacon)
+        self.add_dependency(self._watch)
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -68,28 +73,47 @@ class BatchConsumer(driver.Consumer):
             No hook was set.
         OffsetsLostError
             The log does not hold a position the hook named.
+        BrokerUnavailableError
+            It took too long; whoever gets the partitions next will find out for themselves.
         Exception
             Whatever the hook raises. All of them stop the worker.
         """
-        self._group_errors = 0
+        self._watch.group_errors = 0
         hook = batch_transport(self.app).positions
         if hook is None:
             raise ConfigurationError("batch_transport(app).positions is not set.")
         assigned = frozenset(self.assignment())
-        async with asyncio.timeout(self.app.conf.broker_request_timeout * _RESUME_SHARE):
-            wanted = await hook(assigned)
-            starts = await self.earliest_offsets(*assigned)
-            ends = await self.highwaters(*assigned)
-            offsets = {tp: wanted.get(tp, starts[tp]) for tp in assigned}
-            for tp, offset in offsets.items():
-                if not starts[tp] <= offset <= ends[tp]:
-                    raise OffsetsLostError(
-                        f"{tp.topic}-{tp.partition} must resume at offset {offset}, but the log "
-                        f"holds {starts[tp]} to {ends[tp]}.",
-                        hint="Restore the topic, or rebuild the state from what is left.",
-                    )
-            await self._seek_many(offsets, ends)
+        seconds = self.app.conf.broker_request_timeout * _RESUME_SHARE
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._resume(assigned, hook)
+        except TimeoutError:
+            raise BrokerUnavailableError(
+                f"Partitions could not be taken over in {seconds:.0f} s."
+            ) from None
+
+    async def _resume(self, assigned: Set[TP], hook: PositionsHook) -> Mapping[TP, int]:
+        wanted = await hook(assigned)
+        starts, ends = await outlast("reading", partial(self._bounds, assigned))
+        offsets = {tp: wanted.get(tp, starts[tp]) for tp in assigned}
+        for tp, offset in offsets.items():
+            if not starts[tp] <= offset <= ends[tp]:
+                raise OffsetsLostError(
+                    f"{tp.topic}-{tp.partition} must resume at offset {offset}, but the log "
+                    f"holds {starts[tp]} to {ends[tp]}.",
+                    hint="Restore the topic, or rebuild the state from what is left.",
+                )
+        await self._seek_many(offsets, ends)
         return offsets
+
+    async def _bounds(self, tps: Set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
+        """First offsets the log holds, and its ends."""
+        try:
+            return await self.earliest_offsets(*tps), await self.highwaters(*tps)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            raise BrokerUnavailableError(f"Kafka does not answer: {error!r}") from error
 
     async def seek_partition(self, tp: TP, offset: int) -> None:
         """Forget all that was read of a partition and read it again from an offset.
@@ -132,19 +156,6 @@ class BatchConsumer(driver.Consumer):
             self._forget(tp)
         self._buffered_partitions.difference_update(revoked)
 
-    @Service.task
-    async def _watch_group(self) -> None:
-        """Collect what goes wrong in the group: until somebody does, aiokafka stands still."""
-        while not self.should_stop:
-            await self.sleep(_GROUP_CHECK_SECONDS)
-            try:
-                await self._thread.check_group()
-            except KafkaError as error:
-                self._group_errors += 1
-                if self._group_errors >= _GROUP_ERRORS_MAX:
-                    raise
-                self.log.warning("Could not join the group, trying again: %r", error)
-
     async def _drain_messages(self, fetcher: ServiceT) -> None:
         try:
             while not (self.should_stop or cast(Service, fetcher).should_stop):
@@ -171,7 +182,11 @@ class BatchConsumer(driver.Consumer):
                 return  # a rebalance or a seek has overtaken it
             if isinstance(error, OffsetOutOfRangeError):
                 raise OffsetsLostError(f"Kafka no longer holds an offset: {error}.") from error
-            raise
+            if not error.retriable:
+                raise
+            log.warning("could not read, trying again: %r", error)
+            await self.sleep(_READ_SECONDS)
+            return
         for tp, read in reads.items():
             if read.records:
                 await self._deliver(tp, read)

@@ -10,6 +10,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Set
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from faust.types import TP, AppT
@@ -19,10 +21,12 @@ from schemas.errors import (
     FencedError,
     StoreUnavailableError,
 )
+from schemas.scorecard import Scorecard
 from state.codec import Message
-from state.store import Store
+from state.store import Checkpoint, Store
 from streams.engine import Committed, SliceEngine
 from streams.learner import Learner
+from streams.patience import outlast
 from streams.publisher import Publisher
 from streams.record_batches import RecordBatch
 from streams.relay import OutboxRelay
@@ -31,7 +35,7 @@ from streams.settings import Settings
 
 log = logging.getLogger("everscore")
 
-_BACKOFF_SECONDS_MAX = 5.0
+_DRAIN_SECONDS_MAX = 3.0  # what is not published at the end the next owner finds in the outbox
 _SCORECARD_POLL_SECONDS = 0.5
 _LESSON_POLL_SECONDS = 1.0
 
@@ -109,13 +113,24 @@ class ScoringWorker:
             self.engine.release(partition)
         offsets: dict[TP, int] = {}
         for partition in sorted(ours):
-            checkpoint = await self.engine.acquire(partition)
-            await self.relay.recover(partition)
+            checkpoint = await outlast(
+                f"partition {partition}", partial(self._take_over, partition, self.engine.acquire)
+            )
+            assert checkpoint is not None  # noqa: S101 - `acquire` always gives one
             for topic in inputs:
                 offsets[TP(topic, partition)] = checkpoint.next_offsets[topic]
         log.info("owns partitions %s", sorted(ours))
         self.ready.set()
         return {tp: offset for tp, offset in offsets.items() if tp in assigned and offset > 0}
+
+    async def _take_over(
+        self, partition: int, step: Callable[[int], Awaitable[Checkpoint | None]]
+    ) -> Checkpoint | None:
+        """Find out where a partition stands, and publish what was committed there before."""
+        checkpoint = await step(partition)
+        if checkpoint is not None:
+            await self.relay.recover(partition)
+        return checkpoint
 
     async def count(self, batch: RecordBatch) -> bool:
         """Process a batch in slices; False if it must not be acknowledged."""
@@ -143,7 +158,7 @@ class ScoringWorker:
             await self._resync(partition)
             return False
         except StoreUnavailableError as error:
-            log.warning("%s", error)
+            log.warning("partition %d: %s", partition, error)
             await self._resync(partition)
             return False
         if committed is not None:
@@ -152,19 +167,12 @@ class ScoringWorker:
 
     async def _resync(self, partition: int) -> None:
         """Drop what memory holds of a partition and read on from where Redis stands."""
-        pause = 0.1
-        while True:
-            try:
-                checkpoint = await self.engine.resync(partition)
-                break
-            except StoreUnavailableError as error:
-                log.warning("waiting %.1f s: %s", pause, error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _BACKOFF_SECONDS_MAX)
+        checkpoint = await outlast(
+            f"partition {partition}", partial(self._take_over, partition, self.engine.resync)
+        )
         if checkpoint is None:
             log.warning("partition %d has another owner; waiting for an assignment", partition)
             return
-        await self.relay.recover(partition)
         for topic in self.settings.input_topics:
             await self._consumer.seek_partition(
                 TP(topic, partition), checkpoint.next_offsets[topic]
@@ -195,7 +203,7 @@ class ScoringWorker:
         """Take a new scorecard into use, then re-score everyone in the background."""
         await self.ready.wait()
         while True:
-            version = await self.store.current_scorecard()
+            version = await outlast("following scorecards", self.store.current_scorecard)
             for partition in list(self.engine.owned):
                 if version is not None and partition in self.engine.owned:
                     await self._adopt(partition, version)
@@ -223,9 +231,7 @@ class ScoringWorker:
             await asyncio.sleep(_LESSON_POLL_SECONDS)
             if not self.learns or not self.engine.owned:
                 continue
-            await self.engine.load_scorecards()
-            version = await self.store.current_scorecard()
-            card = self.engine.scorecards[version] if version else self._bootstrap_in_use()
+            card = await outlast("learning", self._scorecard_in_use)
             lesson = await self.learner.attempt(card)
             if lesson is None:
                 continue
@@ -233,12 +239,27 @@ class ScoringWorker:
                 log.info("learner: %s", lesson.reason)
                 said = lesson.reason
             if lesson.scorecard is not None:
-                body = lesson.scorecard.model_dump_json().encode()
-                version = lesson.scorecard.version
-                await self.store.save_scorecard(version, body, current=True)
-                await self.publisher.publish(
-                    [Message(self.settings.scorecards_topic, version.encode(), body, [])]
-                )
+                await outlast("learning", partial(self._publish_scorecard, lesson.scorecard))
 
-    def _bootstrap_in_use(self) -> Any:
-        return next(iter(self.engine.owned.values())).timeline[0].scorecard
+    async def _scorecard_in_use(self) -> Scorecard:
+        await self.engine.load_scorecards()
+        version = await self.store.current_scorecard()
+        if version is not None:
+            return self.engine.scorecards[version]
+        return next(iter(self.engine.owned.values())).timeline[0].scorecard  # the bootstrap one
+
+    async def _publish_scorecard(self, card: Scorecard) -> None:
+        body = card.model_dump_json().encode()
+        await self.store.save_scorecard(card.version, body, current=True)
+        await self.publisher.publish(
+            [Message(self.settings.scorecards_topic, card.version.encode(), body, [])]
+        )
+
+    async def close(self) -> None:
+        """Publish what was committed, if Kafka takes it at once, and let go of all connections."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS_MAX):
+                await self.relay.drain()
+        await self.publisher.stop()
+        self.learner.stop()
+        await self.store.close()

@@ -32,6 +32,12 @@ def _log_to_stderr(level: int) -> None:
     log.setLevel(level)
     log.propagate = False
     # Faust leaves these at DEBUG and filters in the handler: building the records costs a tenth of
-    # the worker's time.
-    for library in ("aiokafka", "faust", "mode", "asyncio", "kafka"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    # the worker's time. aiokafka tells of a broker that is away twenty times a second; we tell it once.
+    for library, least in (
+        ("aiokafka", logging.WARNING if level < logging.WARNING else logging.CRITICAL),
+        ("faust", logging.WARNING),
+        ("mode", logging.WARNING),
+        ("asyncio", logging.WARNING),
+        ("kafka", logging.WARNING),
+    ):
+        logging.getLogger(library).setLevel(least)

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from schemas.errors import BrokerUnavailableError
+from schemas.errors import BrokerUnavailableError, InvariantError, StoreUnavailableError
 from state.codec import Message, pack_messages
 from state.memory_store import MemoryStore
 from state.store import SliceCommit
+from streams import patience
 from streams.engine import Committed
 from streams.relay import OutboxRelay
 
@@ -76,7 +77,7 @@ async def running(relay: OutboxRelay):
         yield task
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError, BrokerUnavailableError):
+        with suppress(asyncio.CancelledError, InvariantError):
             await task
 
 
@@ -128,13 +129,13 @@ async def test_crash_between_publishing_and_trimming_publishes_the_same_ids_agai
     trim = store.trim_outbox
 
     async def crash(*_):
-        raise BrokerUnavailableError("the worker dies here")
+        raise InvariantError("the worker dies here")
 
     monkeypatch.setattr(store, "trim_outbox", crash)
     async with running(relay) as task:
         await relay.submit(await commit(store, "a", "b"))
         await relay.submit(await commit(store, "c"))
-        with pytest.raises(BrokerUnavailableError):
+        with pytest.raises(InvariantError):
             await task
     monkeypatch.setattr(store, "trim_outbox", trim)
     before = list(broker.published)
@@ -146,15 +147,52 @@ async def test_crash_between_publishing_and_trimming_publishes_the_same_ids_agai
     assert await OutboxRelay(store, broker, 8).recover(0) == 0
 
 
-async def test_broker_that_fails_stops_the_relay_and_nothing_is_forgotten(store):
+async def test_broker_away_keeps_everything_and_gets_it_when_back(store, monkeypatch, caplog):
+    monkeypatch.setattr(patience, "BACKOFF_SECONDS_MIN", 0.0)
     broker = Broker(store)
     broker.failure = BrokerUnavailableError("Kafka at x does not answer")
     relay = OutboxRelay(store, broker, 8)
     async with running(relay) as task:
         await relay.submit(await commit(store, "a"))
-        with pytest.raises(BrokerUnavailableError):
+        await turns()
+        assert not task.done()
+        assert broker.published == []
+        assert await left(store) == 1
+        broker.failure = None
+        await relay.drain()
+    assert broker.texts == ["a"]
+    assert await left(store) == 0
+    assert "waiting: Kafka at x does not answer" in caplog.text
+    assert "publishing goes on after" in caplog.text
+
+
+async def test_store_away_after_publishing_is_trimmed_when_back(store, monkeypatch):
+    monkeypatch.setattr(patience, "BACKOFF_SECONDS_MIN", 0.0)
+    trim, refusals = store.trim_outbox, iter([True, True, False])
+
+    async def trim_at_last(*entry):
+        if next(refusals):
+            raise StoreUnavailableError("Redis at x does not answer")
+        await trim(*entry)
+
+    monkeypatch.setattr(store, "trim_outbox", trim_at_last)
+    broker = Broker(store)
+    relay = OutboxRelay(store, broker, 8)
+    async with running(relay):
+        await relay.submit(await commit(store, "a"))
+        await relay.drain()
+    assert broker.texts == ["a"]
+    assert await left(store) == 0
+
+
+async def test_error_that_waiting_does_not_mend_ends_the_relay(store):
+    broker = Broker(store)
+    broker.failure = InvariantError("a message of no topic")
+    relay = OutboxRelay(store, broker, 8)
+    async with running(relay) as task:
+        await relay.submit(await commit(store, "a"))
+        with pytest.raises(InvariantError):
             await task
-    assert broker.published == []
     assert await left(store) == 1
 
 
