@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ops.change_feed import open_consumer, records_to_end
 from ops.demo import worker_environment
 from ops.embedded.stack import EmbeddedStack
 from ops.producing import PacedProducer, Progress, progress_of
+from schemas.errors import StoreUnavailableError
 from state.redis_store import RedisStore
 from streams.settings import Settings
 
@@ -68,13 +70,15 @@ class Installation:
     def environment(self) -> dict[str, str]:
         return {**os.environ, **worker_environment(self.settings)}
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, instance: str | None = None) -> subprocess.Popen[bytes]:
+        """One more worker, under a name of its own in the group if it is to be a static member."""
+        named = {} if instance is None else {"EVERSCORE_INSTANCE": instance}
         log = self._folder / f"{self.settings.group}-{len(self._workers)}.log"
         with log.open("wb") as stream:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "ops.cli.main", "worker", "-v"],
                 cwd=REPOSITORY,
-                env=self.environment,
+                env=self.environment | named,
                 stdout=stream,
                 stderr=stream,
             )
@@ -107,13 +111,23 @@ class Installation:
     async def until(self, reached: Callable[[Progress], bool], seconds: float = 60) -> Progress:
         """Wait for the workers; fails with their logs when they do not get there."""
         deadline = time.monotonic() + seconds
+        progress = None
         while True:
-            progress = await self.progress()
-            if reached(progress):
-                return progress
+            with suppress(StoreUnavailableError):  # a test has it restarted
+                progress = await self.progress()
+                if reached(progress):
+                    return progress
             if time.monotonic() > deadline:
                 logs = "\n".join(worker.log.read_text()[-3000:] for worker in self._workers)
                 raise AssertionError(f"not reached in {seconds} s: {progress}\n{logs}")
+            await asyncio.sleep(0.05)
+
+    async def shared_by(self, workers: int) -> None:
+        """Wait until so many workers own partitions."""
+        while True:
+            checkpoints = [await self.store.checkpoint(p) for p in range(self.partitions)]
+            if len({checkpoint.owner for checkpoint in checkpoints} - {""}) == workers:
+                return
             await asyncio.sleep(0.05)
 
     async def settled(self) -> None:

@@ -1,0 +1,107 @@
+"""Several workers on a real broker under a steady load: restarts of theirs and of the servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops.change_feed import change_of
+from ops.stack.local import LocalStack
+from streams.settings import Settings
+from tests.support.installation import Installation
+from tests.support.purchases import Run
+from tests.support.steady_load import SteadyLoad, steady_load
+
+pytestmark = pytest.mark.integration
+
+RATE = 2_000
+IDLE_SECONDS_MAX = 10.0
+NEVER_LEARN = {"first_fit_customers": 10**9}
+# Where in the log a customer's last record stands, and the topic's name, are this run's own.
+OF_THE_RUN = {"source", "ledger"}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[LocalStack]:
+    """Servers of our own: these tests stop and kill them."""
+    with LocalStack() as running:
+        yield running
+
+
+async def pause(seconds: float) -> None:
+    """Let the load run on."""
+    await asyncio.sleep(seconds)
+
+
+async def assert_counted_once(here: Installation, load: SteadyLoad) -> None:
+    """Every purchase once, every state and change as if nothing had happened."""
+    produced = len(load.purchases)
+    progress = await here.until(lambda p: p.read == produced)
+    assert (progress.applied, progress.duplicates, progress.dead) == (produced, 0, 0)
+    await here.settled()
+    undisturbed = await Run(here.partitions, Settings(**NEVER_LEARN)).start()
+    await undisturbed.feed(load.purchases, 500)
+    await undisturbed.sweep()
+    found, expected = await here.hashes(), undisturbed.hashes()
+    assert found.keys() == expected.keys()
+    for customer_id, fields in expected.items():
+        got = {k: v for k, v in found[customer_id].items() if k not in OF_THE_RUN}
+        assert got == {k: v for k, v in fields.items() if k not in OF_THE_RUN}
+    records = await here.records(here.settings.changes_topic)
+    published = {change["id"] for change in map(change_of, records)}
+    assert published == {change["id"] for change in undisturbed.changes()}
+
+
+@pytest.mark.parametrize("static", [False, True], ids=["dynamic", "static membership"])
+async def test_join_leave_and_rolling_restart_under_load_count_once_and_stand_still_briefly(
+    stack: LocalStack, tmp_path: Path, static: bool
+) -> None:
+    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+        names = ["first", "second", "third"] if static else [None] * 3
+        workers = [here.start_worker(instance=name) for name in names[:2]]
+        await here.shared_by(2)
+        async with steady_load(here, RATE) as load:
+            await here.until(lambda p: p.applied > RATE)
+            load.idle_seconds.clear()
+            third = here.start_worker(instance=names[2])  # joins
+            await pause(5)
+            third.terminate()  # leaves
+            assert await asyncio.to_thread(third.wait) == 0
+            await pause(4)
+            for number in (0, 1):
+                workers[number].terminate()
+                assert await asyncio.to_thread(workers[number].wait) == 0
+                workers[number] = here.start_worker(instance=names[number])
+                await pause(5)
+        await assert_counted_once(here, load)
+        assert max(load.idle_seconds.values()) < IDLE_SECONDS_MAX, load.idle_seconds
+
+
+@pytest.mark.parametrize("server", ["kafka", "redis"])
+async def test_server_stopped_and_killed_under_load_is_waited_for_and_nothing_is_lost(
+    stack: LocalStack, tmp_path: Path, server: str
+) -> None:
+    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+        workers = [here.start_worker() for _ in range(2)]
+        await here.shared_by(2)
+        async with steady_load(here, RATE) as load:
+            for end in (f"stop_{server}", f"kill_{server}"):
+                before = (await here.progress()).applied
+                await here.until(lambda p, before=before: p.applied > before + RATE)
+                await asyncio.to_thread(getattr(stack, end))
+                await pause(3)
+                await asyncio.to_thread(getattr(stack, f"start_{server}"))
+            before = (await here.progress()).applied
+            await here.until(lambda p: p.applied > before + RATE)
+        await assert_counted_once(here, load)
+        assert [worker.poll() for worker in workers] == [None, None]
+    for worker in workers:
+        assert worker.returncode == 0
+        said = worker.log.read_text()  # type: ignore[attr-defined]
+        assert f"waiting: {server.capitalize()} at " in said
+        assert "does not answer" in said
+        assert " goes on after " in said
+        assert "Traceback" not in said
