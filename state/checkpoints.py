@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
+from schemas.errors import FencedError, shown
 from scoring.change_events import rfc3339
 from scoring.states import UNKNOWN_US
 from state.codec import parse_times
@@ -16,19 +17,51 @@ _OFFSET = "next_offset:"
 COUNTERS = ("applied", "duplicates", "dead", "forwarded", "customers")
 
 
-def offset_fields(checkpoint: Checkpoint) -> list[str]:
-    """Field, value, field, value … of the next offsets: what a commit compares."""
+def guard_fields(checkpoint: Checkpoint) -> list[str]:
+    """Field, value, field, value … of what must still hold for a commit: whose it is, and where."""
+    return [
+        *("epoch", str(checkpoint.epoch)),
+        *("token", checkpoint.token),
+        *("commits", str(checkpoint.commits)),
+        *_offset_fields(checkpoint),
+    ]
+
+
+def _offset_fields(checkpoint: Checkpoint) -> list[str]:
     pairs: list[str] = []
     for topic, offset in checkpoint.next_offsets.items():
         pairs += (_OFFSET + topic, str(offset))
     return pairs
 
 
+def refusal(partition: int, held: Checkpoint, before: Checkpoint) -> FencedError | None:
+    """Why a commit onto `before` must not happen; None if the partition is where it was left.
+
+    An offset that the store knows and the commit does not name is not compared, and stays.
+    """
+    same = (held.epoch, held.token, held.commits) == (before.epoch, before.token, before.commits)
+    offsets = before.next_offsets.items()
+    if same and all(held.next_offsets.get(topic, 0) == offset for topic, offset in offsets):
+        return None
+    return FencedError(
+        f"partition {partition} is at {_place(held)} (owner {shown(held.owner)}), "
+        f"not at {_place(before)}"
+    )
+
+
+def _place(checkpoint: Checkpoint) -> str:
+    return (
+        f"epoch {checkpoint.epoch}, commit {checkpoint.commits}, "
+        f"offsets {dict(checkpoint.next_offsets)}"
+    )
+
+
 def checkpoint_fields(checkpoint: Checkpoint) -> list[str]:
-    """Field, value, field, value … of all that a commit writes; owner and epoch it never writes."""
+    """Field, value, field, value … of all that a commit writes; whose it is it never writes."""
     clock = rfc3339(np.array([checkpoint.clock_us]))[0] or ""
     pairs = [
-        *offset_fields(checkpoint),
+        *_offset_fields(checkpoint),
+        *("commits", str(checkpoint.commits)),
         *("stream_time", clock),
         *("live", "1" if checkpoint.live else "0"),
         *("scorecards", msgspec.json.encode(checkpoint.adoptions).decode()),
@@ -42,7 +75,9 @@ def read_checkpoint(fields: Mapping[str, bytes]) -> Checkpoint:
     """Read the hash back; an empty one is the beginning of everything."""
     return Checkpoint(
         epoch=int(fields.get("epoch", b"0")),
+        token=fields.get("token", b"").decode(),
         owner=fields.get("owner", b"").decode(),
+        commits=int(fields.get("commits", b"0")),
         next_offsets={
             name.removeprefix(_OFFSET): int(value)
             for name, value in fields.items()

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from schemas.errors import FencedError, shown
 from scoring.states import NEVER_US
+from state.checkpoints import refusal
 from state.store import Checkpoint, Fields, SliceCommit
 
 
@@ -27,10 +27,10 @@ class MemoryStore:
     async def check(self) -> None:
         """See `Store.check`."""
 
-    async def acquire(self, partition: int, owner: str) -> Checkpoint:
+    async def acquire(self, partition: int, owner: str, token: str = "") -> Checkpoint:
         """See `Store.acquire`."""
         held = await self.checkpoint(partition)
-        self.checkpoints[partition] = replace(held, epoch=held.epoch + 1, owner=owner)
+        self.checkpoints[partition] = replace(held, epoch=held.epoch + 1, token=token, owner=owner)
         return self.checkpoints[partition]
 
     async def checkpoint(self, partition: int) -> Checkpoint:
@@ -44,15 +44,9 @@ class MemoryStore:
     async def commit_slice(self, commit: SliceCommit) -> str:
         """See `Store.commit_slice`."""
         held = await self.checkpoint(commit.partition)
-        expected = commit.before.next_offsets
-        if held.epoch != commit.before.epoch or any(
-            held.next_offsets.get(topic, 0) != offset for topic, offset in expected.items()
-        ):
-            raise FencedError(
-                f"partition {commit.partition} is at epoch {held.epoch}, offsets "
-                f"{dict(held.next_offsets)} (owner {shown(held.owner)}), not at epoch "
-                f"{commit.before.epoch}, offsets {dict(expected)}"
-            )
+        refused = refusal(commit.partition, held, commit.before)
+        if refused is not None:
+            raise refused
         rows = zip(commit.customer_ids, commit.rows, commit.due_at, strict=True)
         written = {
             customer_id: self.hashes.get((commit.partition, customer_id), {})
@@ -69,6 +63,7 @@ class MemoryStore:
         self.checkpoints[commit.partition] = replace(
             commit.after,
             epoch=held.epoch,
+            token=held.token,
             owner=held.owner,
             next_offsets={**held.next_offsets, **commit.after.next_offsets},
         )

@@ -18,9 +18,9 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from schemas.errors import ConfigurationError, FencedError, StoreUnavailableError, shown
+from schemas.errors import ConfigurationError, FencedError, StoreUnavailableError
 from scoring.states import NEVER_US
-from state.checkpoints import checkpoint_fields, offset_fields, read_checkpoint
+from state.checkpoints import checkpoint_fields, guard_fields, read_checkpoint, refusal
 from state.fields import FIELDS
 from state.keys import Keys
 from state.store import Checkpoint, Fields, SliceCommit
@@ -73,10 +73,10 @@ class RedisStore:
                 hint="Set maxmemory-policy noeviction.",
             )
 
-    async def acquire(self, partition: int, owner: str) -> Checkpoint:
+    async def acquire(self, partition: int, owner: str, token: str = "") -> Checkpoint:
         """See `Store.acquire`."""
         async with _reachable(self._name):
-            flat = await self._acquire(keys=[self._keys.partition(partition)], args=[owner])
+            flat = await self._acquire(keys=[self._keys.partition(partition)], args=[owner, token])
         return read_checkpoint(_fields_of(flat))
 
     async def checkpoint(self, partition: int) -> Checkpoint:
@@ -110,7 +110,7 @@ class RedisStore:
         packed = commit.fields[-1:] == FIELDS[-1:]
         payload = msgspec.msgpack.encode(
             {
-                "expected": offset_fields(commit.before),
+                "expected": guard_fields(commit.before),
                 "checkpoint": checkpoint_fields(commit.after),
                 "fields": commit.fields,
                 "ids": commit.customer_ids,
@@ -123,7 +123,6 @@ class RedisStore:
             done, result = await self._commit(
                 keys=[keys.partition(partition), keys.outbox(partition), keys.due(partition)],
                 args=[
-                    commit.before.epoch,
                     keys.customer_prefix(partition),
                     payload,
                     commit.outbox,
@@ -132,11 +131,7 @@ class RedisStore:
             )
         if not done:
             held = read_checkpoint(_fields_of(result))
-            raise FencedError(
-                f"partition {partition} is at epoch {held.epoch}, offsets {dict(held.next_offsets)} "
-                f"(owner {shown(held.owner)}), not at epoch {commit.before.epoch}, "
-                f"offsets {dict(commit.before.next_offsets)}"
-            )
+            raise refusal(partition, held, commit.before) or FencedError(f"partition {partition}")
         return str(result.decode())
 
     async def due(self, partition: int, until_us: int, limit: int) -> list[str]:

@@ -24,7 +24,12 @@ class Checkpoint:
     ----------
     epoch : int
         Rises with every change of owner; a commit under an older one is refused.
+    token : str
+        Of this one acquisition: after Redis was rolled back, two owners can have come by the same
+        epoch, and only one of them knows its token.
     owner : str
+    commits : int
+        How many slices were committed: after a rollback that undid but a sweep, offsets are the same.
     next_offsets : mapping of input topic to offset
         First record of each that is not yet counted.
     clock_us : int
@@ -39,7 +44,9 @@ class Checkpoint:
     """
 
     epoch: int = 0
+    token: str = ""
     owner: str = ""
+    commits: int = 0
     next_offsets: Mapping[str, int] = field(default_factory=dict)
     clock_us: int = UNKNOWN_US
     live: bool = False
@@ -63,7 +70,7 @@ class SliceCommit:
     ----------
     partition : int
     before : Checkpoint
-        What the store must still hold: epoch and next offsets are compared.
+        What the store must still hold: epoch, token, commits and next offsets are compared.
     after : Checkpoint
     customer_ids : list of str, length n
     rows : n rows of values in the order of `fields`
@@ -96,7 +103,7 @@ class Store(Protocol):
             Too old, or allowed to evict.
         """
 
-    async def acquire(self, partition: int, owner: str) -> Checkpoint:
+    async def acquire(self, partition: int, owner: str, token: str = "") -> Checkpoint:
         """Become the owner under a new epoch; whoever owned it before can write no more."""
 
     async def checkpoint(self, partition: int) -> Checkpoint:
@@ -116,7 +123,7 @@ class Store(Protocol):
         Raises
         ------
         FencedError
-            Epoch or next offsets are not those of `commit.before`; nothing was written.
+            The checkpoint is not `commit.before`; nothing was written.
         """
 
     async def due(self, partition: int, until_us: int, limit: int) -> list[str]:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -92,7 +93,7 @@ class SliceEngine:
 
     async def acquire(self, partition: int) -> Checkpoint:
         """Become the owner of a partition and learn where it stands."""
-        checkpoint = await self.store.acquire(partition, self.settings.owner)
+        checkpoint = await self.store.acquire(partition, self.settings.owner, uuid4().hex)
         self.owned[partition] = await self._open(partition, checkpoint)
         return self.owned[partition].checkpoint
 
@@ -102,12 +103,15 @@ class SliceEngine:
         After a refused or unanswered commit memory may be ahead of Redis or behind it.
         """
         held = await self.store.checkpoint(partition)
-        ours = self.owned.get(partition)
-        if ours is None or held.epoch > ours.checkpoint.epoch:
+        owned = self.owned.get(partition)
+        if owned is None:
+            return None
+        ours = owned.checkpoint
+        if held.epoch < ours.epoch:  # rolled back or flushed: begin a new epoch there
+            return await self.acquire(partition)
+        if (held.epoch, held.token) != (ours.epoch, ours.token):
             self.release(partition)
             return None
-        if held.epoch < ours.checkpoint.epoch:  # rolled back or flushed: begin a new epoch there
-            return await self.acquire(partition)
         self.owned[partition] = await self._open(partition, held)
         return self.owned[partition].checkpoint
 
@@ -357,6 +361,7 @@ class SliceEngine:
         messages: list[Message],
         fields: Sequence[str] = FIELDS,
     ) -> Committed:
+        after = replace(after, commits=owned.checkpoint.commits + 1)
         states, partition, settings = advanced.states, owned.partition, self.settings
         messages += change_messages(
             advanced.changes, states, self._topics, partition, self.calendar, settings

@@ -1,26 +1,26 @@
 -- Commit one slice of one partition, or nothing.
 -- KEYS: checkpoint, outbox, due
--- ARGV: epoch, customer key prefix, msgpack of
---   {expected = {topic field, next offset, ...}, checkpoint = {field, value, ...}, fields = {name, ...},
+-- ARGV: customer key prefix, msgpack of
+--   {expected = {field, value, ...}, checkpoint = {field, value, ...}, fields = {name, ...},
 --    ids = {id, ...}, rows = {{value, ...}, ...}, due = {score, ...}},
 --   outbox entry, then one ledger a customer. Bytes stand outside the msgpack: Redis's cmsgpack reads
 --   no binary type. The ledger, if written, is the last field and not among a row's values.
 -- Returns {1, outbox entry id or ""}, or {0, the checkpoint's fields} when fenced.
-local slice = cmsgpack.unpack(ARGV[3])
-local held = (redis.call('HGET', KEYS[1], 'epoch') or '0') == ARGV[1]
-local expected = slice.expected
+local slice = cmsgpack.unpack(ARGV[2])
+local held, expected = true, slice.expected
 for i = 1, #expected, 2 do
-  held = held and (redis.call('HGET', KEYS[1], expected[i]) or '0') == expected[i + 1]
+  local found, wanted = redis.call('HGET', KEYS[1], expected[i]), expected[i + 1]
+  held = held and (found == wanted or not found and (wanted == '0' or wanted == ''))
 end
 if not held then
   return {0, redis.call('HGETALL', KEYS[1])}
 end
-local fields, prefix = slice.fields, ARGV[2]
+local fields, prefix = slice.fields, ARGV[1]
 local width = #fields
 -- All that could fail is looked at before the first write: a script that fails later is not undone.
 for i = 1, #slice.ids do
   local row = slice.rows[i]
-  row[width] = row[width] or ARGV[4 + i]
+  row[width] = row[width] or ARGV[3 + i]
   if #row ~= width or not slice.due[i] then
     return redis.error_reply('slice is malformed at customer ' .. i)
   end
@@ -36,7 +36,7 @@ for i, id in ipairs(slice.ids) do
 end
 redis.call('HSET', KEYS[1], unpack(slice.checkpoint))
 local entry = ''
-if #ARGV[4] > 0 then
-  entry = redis.call('XADD', KEYS[2], '*', 'messages', ARGV[4])
+if #ARGV[3] > 0 then
+  entry = redis.call('XADD', KEYS[2], '*', 'messages', ARGV[3])
 end
 return {1, entry}

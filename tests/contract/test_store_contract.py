@@ -41,6 +41,7 @@ def commit_of(before: Checkpoint, *, partition=0, due=None, outbox=b"", text="x"
     """A slice of the customers in `due`, one record further in the log."""
     due = due or {}
     moved = before.moved(TOPIC, before.next_offsets.get(TOPIC, 0) + 1)
+    moved = replace(moved, commits=before.commits + 1)
     return SliceCommit(
         partition=partition,
         before=before,
@@ -101,11 +102,11 @@ async def test_fresh_store_is_the_beginning_of_everything(store):
 
 
 async def test_acquire_raises_the_epoch_and_names_the_owner_and_keeps_the_rest(store):
-    first = await store.acquire(0, "a")
-    assert (first.epoch, first.owner) == (1, "a")
+    first = await store.acquire(0, "a", "token of a")
+    assert (first.epoch, first.owner, first.token) == (1, "a", "token of a")
     await store.commit_slice(commit_of(first, applied=5, clock_us=NOON_US))
-    second = await store.acquire(0, "b")
-    assert (second.epoch, second.owner) == (2, "b")
+    second = await store.acquire(0, "b", "token of b")
+    assert (second.epoch, second.owner, second.token) == (2, "b", "token of b")
     assert (second.applied, second.clock_us, dict(second.next_offsets)) == (5, NOON_US, {TOPIC: 1})
     assert second == await store.checkpoint(0)
     assert await store.checkpoint(1) == Checkpoint()
@@ -127,6 +128,9 @@ async def test_former_owner_is_fenced_and_the_new_one_goes_on(store):
     [
         {"epoch": 0},
         {"epoch": 3},
+        {"token": "another acquisition's"},
+        {"commits": 0},
+        {"commits": 2},
         {"next_offsets": {TOPIC: 0}},
         {"next_offsets": {TOPIC: 2}},
         {"next_offsets": {TOPIC: 1, REKEYED: 1}},
@@ -184,7 +188,7 @@ async def test_commit_writes_rows_due_times_outbox_and_checkpoint_together(store
 async def test_commit_of_no_customers_moves_only_the_checkpoint(store):
     before = await owned(store)
     assert await store.commit_slice(commit_of(before)) == ""
-    assert await store.checkpoint(0) == before.moved(TOPIC, 1)
+    assert await store.checkpoint(0) == replace(before.moved(TOPIC, 1), commits=1)
     assert await all_customers(store) == []
     assert await store.outbox(0, "", 10) == []
 
@@ -264,9 +268,9 @@ async def test_checkpoint_comes_back_as_it_was_committed(store, after):
 
 async def test_commit_never_writes_owner_or_epoch(store):
     before = await owned(store)
-    await store.commit_slice(commit_of(before, owner="thief", epoch=99))
+    await store.commit_slice(commit_of(before, owner="thief", epoch=99, token="forged"))
     held = await store.checkpoint(0)
-    assert (held.owner, held.epoch) == ("w", 1)
+    assert (held.owner, held.epoch, held.token) == ("w", 1, "")
 
 
 async def test_offset_of_a_topic_not_named_in_a_commit_stays(store):
@@ -407,7 +411,8 @@ async def test_engine_over_either_store_leaves_the_same_bytes_and_messages(store
         states = [
             await used.load_many(p, [i for i in ids if home_partition(i, 2) == p]) for p in (0, 1)
         ]
-        checkpoints = [await used.checkpoint(partition) for partition in (0, 1)]
+        # Each acquisition has a token of its own.
+        checkpoints = [replace(await used.checkpoint(p), token="") for p in (0, 1)]
         outcomes.append((states, checkpoints, run.published))
     assert None not in outcomes[0][0][0] + outcomes[0][0][1]
     assert outcomes[0] == outcomes[1]

@@ -364,13 +364,43 @@ async def test_commit_without_an_answer_counts_every_record_once_after_resync(mo
     assert store.hashes[0, "a"]["monetary_total"] == b"20.0000"
 
 
+async def test_rollback_of_a_sweep_alone_is_noticed_by_the_next_commit():
+    store = MemoryStore()
+    engine = await engine_of(store)
+    await engine.process(TOPIC, 0, log(value_of("a")))
+    before_sweep = copy.deepcopy(vars(store))
+    due_us = engine.owned[0].next_due_us
+    swept = bodies(await engine.sweep(0, due_us))
+    vars(store).update(copy.deepcopy(before_sweep))  # same epoch, same offsets
+    with pytest.raises(FencedError, match=r"commit 1.*not at.*commit 2"):
+        await engine.process(TOPIC, 0, log(value_of("b"), start=1))
+    assert await engine.resync(0) is not None
+    assert bodies(await engine.sweep(0, due_us)) == swept
+
+
+async def test_equal_epoch_of_another_acquisition_is_not_ours():
+    store = MemoryStore()
+    engine = await engine_of(store)
+    unowned = copy.deepcopy(vars(store))
+    unowned["checkpoints"] = {}
+    vars(store).update(unowned)  # rolled back, and somebody else was quicker
+    other = await engine_of(store)
+    assert other.owned[0].checkpoint.epoch == engine.owned[0].checkpoint.epoch
+    with pytest.raises(FencedError):
+        await engine.process(TOPIC, 0, log(value_of("a")))
+    assert await engine.resync(0) is None
+    assert await other.process(TOPIC, 0, log(value_of("a"))) is not None
+
+
 async def test_engine_that_starts_again_goes_on_with_the_same_clock_cards_and_due_times():
     store = MemoryStore()
     engine = await engine_of(store)
     await engine.process(TOPIC, 0, log(value_of("a")))
     before = engine.owned[0]
     again = await engine_of(store)
-    assert again.owned[0].checkpoint == replace(before.checkpoint, epoch=2)
+    now = again.owned[0].checkpoint
+    assert now.token != before.checkpoint.token
+    assert now == replace(before.checkpoint, epoch=2, token=now.token)
     assert again.owned[0].next_due_us == before.next_due_us > DAY_US
     assert again.owned[0].timeline.adoptions == before.timeline.adoptions
     committed = await again.sweep(0, before.next_due_us)
@@ -427,7 +457,12 @@ async def test_adoption_without_an_answer_scores_no_one_by_a_card_the_checkpoint
         await engine.adopt(0, card.version)
     store.mode = "answers"
     # A slice that waited for the lock comes before the resync.
-    await engine.process(TOPIC, 0, log(value_of("a", "t2", day=DAY + 1), start=1))
+    purchase = log(value_of("a", "t2", day=DAY + 1), start=1)
+    if mode == "answer is lost":
+        with pytest.raises(FencedError):
+            await engine.process(TOPIC, 0, purchase)
+        await engine.resync(0)
+    await engine.process(TOPIC, 0, purchase)
     known = {version for _, version in (await store.checkpoint(0)).adoptions}
     assert store.hashes[0, "a"]["scorecard"].decode() in known
     again = await engine_of(store)
