@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.errors import BrokerUnavailableError, ConfigurationError
+from streams.connections import kafka_access
 from streams.homes import home_partition
 from streams.settings import Settings
 
@@ -35,6 +36,7 @@ async def open_consumer(settings: Settings, topic: str) -> AsyncIterator[tuple[A
         auto_offset_reset="earliest",
         fetch_max_wait_ms=50,
         max_partition_fetch_bytes=16 * 1024 * 1024,
+        **kafka_access(settings),
     )
     try:
         await consumer.start()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -40,6 +42,43 @@ async def _reachable(url: str) -> AsyncIterator[None]:
         raise StoreUnavailableError(f"Redis at {url} does not answer: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class RedisAccess:
+    """Who we are to Redis, and how we know that it is Redis; what the URL says comes first.
+
+    Attributes
+    ----------
+    username, password : str, optional
+        Of an ACL user; a password alone is that of the user `default`.
+    ca : Path, optional
+        PEM; who vouches for the server of a rediss:// URL, else whom this machine trusts.
+    certificate, key : Path, optional
+        PEM; our own for mTLS, both or neither.
+    key_password : str, optional
+    """
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    key_password: str | None = field(default=None, repr=False)
+
+    def arguments(self, *, tls: bool) -> dict[str, Any]:
+        """Keyword arguments of the client."""
+        arguments: dict[str, Any] = {"username": self.username, "password": self.password}
+        if tls:
+            arguments |= {
+                "ssl_check_hostname": True,  # not the default before redis-py 6
+                "ssl_ca_certs": None if self.ca is None else str(self.ca),
+                "ssl_certfile": None if self.certificate is None else str(self.certificate),
+                "ssl_keyfile": None if self.key is None else str(self.key),
+                # Always a password: OpenSSL would ask for one on the terminal.
+                "ssl_password": self.key_password or "",
+            }
+        return arguments
+
+
 class RedisStore:
     """See `state.store.Store`.
 
@@ -47,11 +86,18 @@ class RedisStore:
     ----------
     url : redis://, rediss:// or unix:// URL
     keys : Keys
+    access : RedisAccess, optional
+        Nobody in particular without it.
     """
 
-    def __init__(self, url: str, keys: Keys | None = None) -> None:
+    def __init__(
+        self, url: str, keys: Keys | None = None, access: RedisAccess | None = None
+    ) -> None:
         self._keys = keys or Keys()
-        self._redis: Any = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
+        arguments = (access or RedisAccess()).arguments(tls=url.startswith("rediss://"))
+        self._redis: Any = Redis.from_url(
+            url, socket_timeout=10, socket_connect_timeout=5, **arguments
+        )
         self._name = url.rpartition("@")[2]  # without the password
         self._commit = self._redis.register_script(_script("commit_slice"))
         self._acquire = self._redis.register_script(_script("acquire"))

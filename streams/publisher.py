@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.errors import BrokerUnavailableError
 from state.codec import Message
+from streams.connections import kafka_access
 from streams.homes import partition_of
 from streams.settings import Settings
 
@@ -34,6 +35,7 @@ async def open_producer(settings: Settings, *, linger_ms: int) -> AIOKafkaProduc
         max_batch_size=256 * 1024,
         max_request_size=_REQUEST_BYTES_MAX,
         compression_type=settings.compression_type,
+        **kafka_access(settings),
     )
     try:
         await producer.start()

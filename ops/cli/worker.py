@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ops.cli.support import command, read_settings
-from state.redis_store import RedisStore
+from streams.connections import redis_store
 
 
 @command
@@ -20,7 +20,7 @@ def worker(
     _log_to_stderr(logging.INFO if verbose else logging.WARNING)
     from streams.app import run_worker  # noqa: PLC0415 - Faust is slow to import
 
-    run_worker(settings, RedisStore(settings.redis, settings.keys))
+    run_worker(settings, redis_store(settings))
 
 
 def _log_to_stderr(level: int) -> None:

@@ -19,7 +19,7 @@ def test_every_setting_is_listed_with_its_default_and_none_besides():
         if name == "owner":
             continue
         default = getattr(field.default, "value", field.default)
-        assert rows[name.upper()] == (f"`{default}`" if default != "" else "empty"), name
+        assert rows[name.upper()] == ("empty" if default in {"", None} else f"`{default}`"), name
 
 
 def test_every_command_the_readme_shows_exists():
