@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from schemas.errors import ConfigurationError
-from state.redis_store import RedisAccess, RedisStore
+from state.redis_access import RedisAccess
+from state.redis_store import RedisStore
 from streams.settings import Settings
 
 

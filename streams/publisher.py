@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from schemas.errors import BrokerUnavailableError
 from state.codec import Message
 from streams.connections import kafka_access
 from streams.homes import partition_of
+from streams.kafka_check import check_kafka
+from streams.kafka_refusals import kafka_error
 from streams.settings import Settings
 
 # A dead letter carries its record's bytes: what a broker let in must go out again.
 _REQUEST_BYTES_MAX = 64 * 1024 * 1024
 
 
-async def open_producer(settings: Settings, *, linger_ms: int) -> AIOKafkaProducer:
+async def open_producer(
+    settings: Settings, *, linger_ms: int, topics: Collection[str] = ()
+) -> AIOKafkaProducer:
     """A started idempotent producer that waits for all replicas.
+
+    Parameters
+    ----------
+    settings : Settings
+    linger_ms : int
+    topics : collection of str
+        Must be there.
 
     Raises
     ------
+    ConfigurationError
+        Kafka refuses us, or a topic is missing.
     BrokerUnavailableError
         No broker answers.
     """
+    await check_kafka(settings, topics=topics)
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
         enable_idempotence=True,
@@ -41,9 +54,7 @@ async def open_producer(settings: Settings, *, linger_ms: int) -> AIOKafkaProduc
         await producer.start()
     except KafkaError as error:
         await producer.stop()
-        raise BrokerUnavailableError(
-            f"Kafka at {settings.kafka} does not answer: {error}"
-        ) from error
+        raise kafka_error(settings, error, "does not answer") from error
     return producer
 
 
@@ -65,6 +76,8 @@ class Publisher:
 
         Raises
         ------
+        ConfigurationError
+            Kafka refuses us.
         BrokerUnavailableError
             No broker answers.
         """
@@ -77,6 +90,8 @@ class Publisher:
 
         Raises
         ------
+        ConfigurationError
+            A topic is missing, or we may not write to it.
         BrokerUnavailableError
             Some were not acknowledged; whether they arrived is not known.
         """
@@ -87,9 +102,8 @@ class Publisher:
             ]
             await asyncio.gather(*pending)
         except KafkaError as error:
-            raise BrokerUnavailableError(
-                f"Kafka at {self._settings.kafka} did not take {len(messages)} messages: {error!r}"
-            ) from error
+            failed = f"did not take {len(messages)} messages"
+            raise kafka_error(self._settings, error, failed) from error
 
     async def _batches(self, messages: Sequence[Message]) -> list[tuple[str, int, Any]]:
         """Messages packed by topic and partition, each partition's in order."""
@@ -119,8 +133,16 @@ class Publisher:
         return appended is not None
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has; created by the broker's defaults if it allows that."""
-        self._counts[topic] = len(await self._producer.partitions_for(topic))
+        """How many partitions a topic has.
+
+        Raises
+        ------
+        ConfigurationError
+            It is not there, or not for us; nothing creates it with as many as there happen to be.
+        BrokerUnavailableError
+            No broker answers.
+        """
+        self._counts |= await check_kafka(self._settings, topics=[topic])
         return self._counts[topic]
 
     async def stop(self) -> None:
