@@ -10,8 +10,10 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.errors import BrokerUnavailableError, ConfigurationError
+from streams.connections import kafka_access
 from streams.homes import home_partition
+from streams.kafka_check import check_kafka
+from streams.kafka_refusals import kafka_error
 from streams.settings import Settings
 
 _READ_MS = 200
@@ -27,34 +29,24 @@ async def open_consumer(settings: Settings, topic: str) -> AsyncIterator[tuple[A
     BrokerUnavailableError
         No broker answers.
     ConfigurationError
-        There is no such topic.
+        There is no such topic, or Kafka refuses us.
     """
+    count = (await check_kafka(settings, topics=[topic]))[topic]
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=50,
         max_partition_fetch_bytes=16 * 1024 * 1024,
+        **kafka_access(settings),
     )
+    partitions = [TopicPartition(topic, number) for number in range(count)]
     try:
         await consumer.start()
-    except KafkaError as error:
-        await consumer.stop()
-        raise BrokerUnavailableError(
-            f"Kafka at {settings.kafka} does not answer: {error}"
-        ) from error
-    try:
-        await consumer._client.force_metadata_update()
-        known = await consumer.topics()
-        if topic not in known:
-            raise ConfigurationError(
-                f"Kafka at {settings.kafka} has no topic {topic!r}.", hint="Start a worker first."
-            )
-        partitions = [
-            TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))
-        ]
         consumer.assign(partitions)
         yield consumer, partitions
+    except KafkaError as error:
+        raise kafka_error(settings, error, f"does not let us read {topic!r}") from error
     finally:
         await consumer.stop()
 

@@ -16,7 +16,6 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -29,6 +28,7 @@ from ops.producing import PacedProducer, Progress, progress_of
 from schemas.errors import ConfigurationError
 from scoring.states import NEVER_US
 from state.store import Store
+from streams.access_settings import SECRET_FIELDS, AccessSettings
 from streams.settings import Settings
 
 PARTITIONS = 4
@@ -131,7 +131,7 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ops.cli.main", "worker", "--verbose"],
-                env={**os.environ, **environment},
+                env=dict(environment),
                 stdout=log,
                 stderr=log,
             )
@@ -165,13 +165,28 @@ class WorkerProcess:
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """The environment in which a worker, or a person's next command, sees the same stack."""
+    """The environment in which a worker, or a person's next command, sees the same stack.
+
+    People see it: secrets are left out.
+    """
     defaults = Settings.model_construct()
     return {
-        f"EVERSCORE_{name.upper()}": str(value)
-        for name, value in settings.model_dump().items()
-        if name != "owner" and value != getattr(defaults, name)
+        variable: "" if value is None else str(value)
+        for name, value in settings.model_dump(exclude=set(SECRET_FIELDS)).items()
+        for variable in [f"EVERSCORE_{name.upper()}"]
+        # What the environment says otherwise has to be unsaid.
+        if name != "owner" and (value != getattr(defaults, name) or variable in os.environ)
     }
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The whole environment of a child process, secrets too; for nobody's eyes."""
+    secrets = {
+        f"EVERSCORE_{name.upper()}": "" if secret is None else secret.get_secret_value()
+        for name in sorted(SECRET_FIELDS)
+        for secret in [getattr(settings, name)]
+    }
+    return {**os.environ, **worker_environment(settings), **secrets}
 
 
 def load_purchases() -> list[SourceTransaction]:
@@ -273,14 +288,11 @@ async def conclude(
     )
 
 
-def demo_settings(kafka: str, redis: str, **names: Any) -> Settings:
-    """Settings of the demo on real servers."""
-    return Settings(kafka=kafka, redis=redis, **names)
-
-
 def embedded_settings(kafka: str, redis: str) -> Settings:
-    """Settings of the demo on the embedded stack."""
-    return Settings(kafka=kafka, redis=redis, session_timeout_seconds=_EMBEDDED_SESSION_SECONDS)
+    """Settings of the demo on the embedded stack, which knows no names and no certificates."""
+    strangers = {name: field.default for name, field in AccessSettings.model_fields.items()}
+    servers = {"kafka": kafka, "redis": redis}
+    return Settings(**strangers | servers, session_timeout_seconds=_EMBEDDED_SESSION_SECONDS)
 
 
 def working_folder() -> tempfile.TemporaryDirectory[str]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from schemas.errors import BrokerUnavailableError
 from state.store import Store
+from streams.kafka_refusals import kafka_error
 from streams.publisher import open_producer
 from streams.settings import Settings
 
@@ -76,7 +76,8 @@ class PacedProducer:
         self.published = 0
 
     async def __aenter__(self) -> PacedProducer:
-        self._producer = await open_producer(self._settings, linger_ms=_LINGER_MS)
+        topic = self._settings.transactions_topic
+        self._producer = await open_producer(self._settings, linger_ms=_LINGER_MS, topics=[topic])
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -96,7 +97,7 @@ class PacedProducer:
                 )
             )
         except KafkaError as error:
-            raise BrokerUnavailableError(f"Kafka did not take a transaction: {error!r}") from error
+            raise kafka_error(self._settings, error, "did not take a transaction") from error
         self.published += 1
         if self.published % _CHECK_EVERY == 0:
             await self._wait_for_workers()
@@ -112,5 +113,5 @@ class PacedProducer:
         try:
             await asyncio.gather(*self._pending)
         except KafkaError as error:
-            raise BrokerUnavailableError(f"Kafka did not take a transaction: {error!r}") from error
+            raise kafka_error(self._settings, error, "did not take a transaction") from error
         self._pending.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -9,35 +11,30 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import (
-    BusyLoadingError,
-    ReadOnlyError,
-)
+from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import (
-    TimeoutError as RedisTimeoutError,
-)
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from schemas.errors import ConfigurationError, FencedError, StoreUnavailableError
 from scoring.states import NEVER_US
 from state.checkpoints import checkpoint_fields, guard_fields, read_checkpoint, refusal
 from state.fields import FIELDS
 from state.keys import Keys
+from state.redis_access import RedisAccess
+from state.refusals import chain, redis_refusal
 from state.store import Checkpoint, Fields, SliceCommit
 
 OLDEST_VERSION = (6, 2)
+_UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError)
+_PAUSE_SECONDS = 0.5  # before a server that closed the connection is asked again
 
 
 def _script(name: str) -> str:
     return (files("state") / "scripts" / f"{name}.lua").read_text(encoding="utf-8")
 
 
-@asynccontextmanager
-async def _reachable(url: str) -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError) as error:
-        raise StoreUnavailableError(f"Redis at {url} does not answer: {error}") from error
+class _ClosedError(StoreUnavailableError):
+    """Redis closed the connection without a word."""
 
 
 class RedisStore:
@@ -47,41 +44,91 @@ class RedisStore:
     ----------
     url : redis://, rediss:// or unix:// URL
     keys : Keys
+    access : RedisAccess, optional
+        Nobody in particular without it.
     """
 
-    def __init__(self, url: str, keys: Keys | None = None) -> None:
+    def __init__(
+        self, url: str, keys: Keys | None = None, access: RedisAccess | None = None
+    ) -> None:
         self._keys = keys or Keys()
-        self._redis: Any = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5)
-        self._name = url.rpartition("@")[2]  # without the password
+        arguments = (access or RedisAccess()).arguments(tls=url.startswith("rediss://"))
+        self._redis: Any = Redis.from_url(
+            url, socket_timeout=10, socket_connect_timeout=5, **arguments
+        )
+        self._tls = url.startswith("rediss://")
+        scheme, _, rest = url.partition("://")
+        self._server = f"Redis at {scheme}://{rest.rpartition('@')[2]}"  # without the password
+        self._user = self._redis.connection_pool.connection_kwargs.get("username")
+        self._with_certificate = access is not None and access.certificate is not None
         self._commit = self._redis.register_script(_script("commit_slice"))
         self._acquire = self._redis.register_script(_script("acquire"))
         self._load = self._redis.register_script(_script("load_many"))
 
+    @asynccontextmanager
+    async def _reachable(self) -> AsyncIterator[None]:
+        """Every way in which Redis does not do its part, as one line."""
+        try:
+            yield
+        except RedisError as error:
+            refusal = redis_refusal(
+                self._server, self._user, error, with_certificate=self._with_certificate
+            )
+            if refusal is not None:
+                raise refusal from error
+            if not isinstance(error, _UNAVAILABLE):
+                raise
+            if not self._tls and isinstance(error, RedisConnectionError) and _was_closed(error):
+                raise _ClosedError(
+                    f"{self._server} closed the connection.",
+                    hint="If it speaks TLS only, EVERSCORE_REDIS must begin with rediss://.",
+                ) from error
+            hint = None
+            if self._tls and "imeout connecting" in str(error):
+                hint = (
+                    "If it does not speak TLS on this port, EVERSCORE_REDIS begins with redis://."
+                )
+            raise StoreUnavailableError(
+                f"{self._server} does not answer: {error}.", hint=hint
+            ) from error
+
     async def check(self) -> None:
         """See `Store.check`."""
-        async with _reachable(self._name):
-            info = await self._redis.info()  # naming sections needs Redis 7
-        version = str(info["redis_version"])
-        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERSION:
+        try:
+            info = await self._info()
+        except _ClosedError:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            try:
+                info = await self._info()
+            except _ClosedError as error:  # one that was just ending would be gone by now
+                raise ConfigurationError(str(error)) from error
+        version = str(info.get("redis_version", "unknown"))
+        found = re.match(r"(\d+)\.(\d+)", version)
+        if found is None or tuple(map(int, found.groups())) < OLDEST_VERSION:
             raise ConfigurationError(
-                f"Redis at {self._name} is version {version}.", hint="6.2 or later is needed."
+                f"{self._server} is version {version}.", hint="6.2 or later is needed."
             )
         policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             raise ConfigurationError(
-                f"Redis at {self._name} has maxmemory-policy {policy}: it may evict customers.",
+                f"{self._server} has maxmemory-policy {policy}: it may evict customers.",
                 hint="Set maxmemory-policy noeviction.",
             )
 
+    async def _info(self) -> Mapping[str, Any]:
+        async with self._reachable():
+            info: Mapping[str, Any] = await self._redis.info()  # naming sections needs Redis 7
+        return info
+
     async def acquire(self, partition: int, owner: str, token: str = "") -> Checkpoint:
         """See `Store.acquire`."""
-        async with _reachable(self._name):
+        async with self._reachable():
             flat = await self._acquire(keys=[self._keys.partition(partition)], args=[owner, token])
         return read_checkpoint(_fields_of(flat))
 
     async def checkpoint(self, partition: int) -> Checkpoint:
         """See `Store.checkpoint`."""
-        async with _reachable(self._name):
+        async with self._reachable():
             fields = await self._redis.hgetall(self._keys.partition(partition))
         return read_checkpoint({name.decode(): value for name, value in fields.items()})
 
@@ -91,7 +138,7 @@ class RedisStore:
             return []
         for customer_id in customer_ids:
             self._keys.customer(partition, customer_id)  # refuses what may not become a key
-        async with _reachable(self._name):
+        async with self._reachable():
             rows = await self._load(
                 keys=[self._keys.partition(partition)],
                 args=[
@@ -119,7 +166,7 @@ class RedisStore:
             }
         )
         ledgers = [row[-1] for row in commit.rows] if packed else []
-        async with _reachable(self._name):
+        async with self._reachable():
             done, result = await self._commit(
                 keys=[keys.partition(partition), keys.outbox(partition), keys.due(partition)],
                 args=[
@@ -136,7 +183,7 @@ class RedisStore:
 
     async def due(self, partition: int, until_us: int, limit: int) -> list[str]:
         """See `Store.due`."""
-        async with _reachable(self._name):
+        async with self._reachable():
             ids = await self._redis.zrangebyscore(
                 self._keys.due(partition), "-inf", repr(until_us / 1e6), start=0, num=limit
             )
@@ -144,7 +191,7 @@ class RedisStore:
 
     async def next_due_us(self, partition: int) -> int:
         """See `Store.next_due_us`."""
-        async with _reachable(self._name):
+        async with self._reachable():
             first = await self._redis.zrange(self._keys.due(partition), 0, 0, withscores=True)
         if not first or first[0][1] == float("inf"):
             return NEVER_US
@@ -152,7 +199,7 @@ class RedisStore:
 
     async def customers(self, partition: int, cursor: int, count: int) -> tuple[int, list[str]]:
         """See `Store.customers`."""
-        async with _reachable(self._name):
+        async with self._reachable():
             cursor, page = await self._redis.zscan(
                 self._keys.due(partition), cursor=cursor, count=count
             )
@@ -160,7 +207,7 @@ class RedisStore:
 
     async def outbox(self, partition: int, after: str, count: int) -> list[tuple[str, bytes]]:
         """See `Store.outbox`."""
-        async with _reachable(self._name):
+        async with self._reachable():
             entries = await self._redis.xrange(
                 self._keys.outbox(partition), min=f"({after}" if after else "-", count=count
             )
@@ -169,7 +216,7 @@ class RedisStore:
     async def trim_outbox(self, partition: int, through: str) -> None:
         """See `Store.trim_outbox`."""
         milliseconds, _, counter = through.partition("-")
-        async with _reachable(self._name):
+        async with self._reachable():
             await self._redis.xtrim(
                 self._keys.outbox(partition),
                 minid=f"{milliseconds}-{int(counter) + 1}",
@@ -178,7 +225,7 @@ class RedisStore:
 
     async def installation(self) -> dict[str, str]:
         """See `Store.installation`."""
-        async with _reachable(self._name):
+        async with self._reachable():
             facts = await self._redis.hgetall(self._keys.installation)
         return {name.decode(): value.decode() for name, value in facts.items()}
 
@@ -187,32 +234,38 @@ class RedisStore:
         pipeline = self._redis.pipeline(transaction=True)
         for name, value in facts.items():
             pipeline.hsetnx(self._keys.installation, name, value)
-        async with _reachable(self._name):
+        async with self._reachable():
             await pipeline.execute()
         return await self.installation()
 
     async def save_scorecard(self, version: str, body: bytes, *, current: bool) -> None:
         """See `Store.save_scorecard`."""
-        async with _reachable(self._name):
+        async with self._reachable():
             await self._redis.hsetnx(self._keys.scorecards, version, body)
             if current:
                 await self._redis.set(self._keys.current_scorecard, version)
 
     async def scorecards(self) -> dict[str, bytes]:
         """See `Store.scorecards`."""
-        async with _reachable(self._name):
+        async with self._reachable():
             cards = await self._redis.hgetall(self._keys.scorecards)
         return {version.decode(): body for version, body in cards.items()}
 
     async def current_scorecard(self) -> str | None:
         """See `Store.current_scorecard`."""
-        async with _reachable(self._name):
+        async with self._reachable():
             version = await self._redis.get(self._keys.current_scorecard)
         return None if version is None else str(version.decode())
 
     async def close(self) -> None:
         """See `Store.close`."""
         await self._redis.aclose()
+
+
+def _was_closed(error: RedisConnectionError) -> bool:
+    """Whether the other side closed the connection, without a word."""
+    reset = any(isinstance(link, ConnectionResetError | BrokenPipeError) for link in chain(error))
+    return reset or "closed by server" in str(error)
 
 
 def _fields_of(flat: Sequence[bytes]) -> dict[str, bytes]:

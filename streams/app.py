@@ -16,11 +16,13 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import faust
+from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
 from faust.types import TP
 
 from schemas.errors import ConfigurationError, PipelineError
 from state.store import Store
+from streams.connections import kafka_access
 from streams.settings import Settings
 from streams.transport import SCHEME, batch_topic, batch_transport
 from streams.worker import ScoringWorker
@@ -41,6 +43,16 @@ class _NoTables(TableManager):
     async def on_start(self) -> None:
         await self._update_channels()
         await self.recovery.start()
+
+
+class _ReadersBoot(BootStrategy):
+    """What Faust starts, without a producer of its own: ours is idempotent."""
+
+    enable_kafka_producer = False
+
+
+class _App(faust.App):
+    BootStrategy = _ReadersBoot
 
 
 class _PlainWorker(faust.Worker):
@@ -87,7 +99,7 @@ def _or_stop(step: Callable[..., Awaitable[Result]]) -> Callable[..., Awaitable[
 
 def build_app(settings: Settings, store: Store) -> faust.App:
     """The Faust app of one worker."""
-    app = faust.App(
+    app = _App(
         settings.group,
         broker=f"{SCHEME}://{settings.kafka}",
         datadir=tempfile.mkdtemp(prefix="everscore-"),  # Faust insists on one; nothing is kept
@@ -109,6 +121,7 @@ def build_app(settings: Settings, store: Store) -> faust.App:
     worker = ScoringWorker(store, settings)
     transport = batch_transport(app)
     transport.fetch_wait_ms_max = settings.fetch_max_wait_ms
+    transport.access = kafka_access(settings)
 
     async def positions(assigned: Set[TP]) -> Mapping[TP, int]:
         await worker.start(app)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from schemas.errors import BrokerUnavailableError
 from state.codec import Message
+from streams.connections import kafka_access
 from streams.homes import partition_of
+from streams.kafka_check import check_kafka
+from streams.kafka_refusals import kafka_error
 from streams.settings import Settings
 
 # A dead letter carries its record's bytes: what a broker let in must go out again.
@@ -19,14 +21,26 @@ _REQUEST_BYTES_MAX = 64 * 1024 * 1024
 _CLOSE_SECONDS_MAX = 3.0  # a producer that stops first tries to send what it holds
 
 
-async def open_producer(settings: Settings, *, linger_ms: int) -> AIOKafkaProducer:
+async def open_producer(
+    settings: Settings, *, linger_ms: int, topics: Collection[str] = ()
+) -> AIOKafkaProducer:
     """A started idempotent producer that waits for all replicas.
+
+    Parameters
+    ----------
+    settings : Settings
+    linger_ms : int
+    topics : collection of str
+        Must be there.
 
     Raises
     ------
+    ConfigurationError
+        Kafka refuses us, or a topic is missing.
     BrokerUnavailableError
         No broker answers.
     """
+    await check_kafka(settings, topics=topics)
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka,
         enable_idempotence=True,
@@ -35,14 +49,13 @@ async def open_producer(settings: Settings, *, linger_ms: int) -> AIOKafkaProduc
         max_batch_size=256 * 1024,
         max_request_size=_REQUEST_BYTES_MAX,
         compression_type=settings.compression_type,
+        **kafka_access(settings),
     )
     try:
         await producer.start()
     except KafkaError as error:
         await producer.stop()
-        raise BrokerUnavailableError(
-            f"Kafka at {settings.kafka} does not answer: {error}"
-        ) from error
+        raise kafka_error(settings, error, "does not answer") from error
     return producer
 
 
@@ -64,6 +77,8 @@ class Publisher:
 
         Raises
         ------
+        ConfigurationError
+            Kafka refuses us.
         BrokerUnavailableError
             No broker answers.
         """
@@ -76,6 +91,8 @@ class Publisher:
 
         Raises
         ------
+        ConfigurationError
+            A topic is missing, or we may not write to it.
         BrokerUnavailableError
             Some were not acknowledged; whether they arrived is not known. To publish them again is
             safe: that begins with a new producer, since the old one may still try.
@@ -90,9 +107,8 @@ class Publisher:
             await asyncio.gather(*pending)
         except KafkaError as error:
             await self._abandon()
-            raise BrokerUnavailableError(
-                f"Kafka at {self._settings.kafka} did not take {len(messages)} messages: {error!r}"
-            ) from error
+            failed = f"did not take {len(messages)} messages"
+            raise kafka_error(self._settings, error, failed) from error
 
     async def _abandon(self) -> None:
         """Let go of a producer that failed: what it still holds must not follow what comes next."""
@@ -128,8 +144,16 @@ class Publisher:
         return appended is not None
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has; created by the broker's defaults if it allows that."""
-        self._counts[topic] = len(await self._producer.partitions_for(topic))
+        """How many partitions a topic has.
+
+        Raises
+        ------
+        ConfigurationError
+            It is not there, or not for us; nothing creates it with as many as there happen to be.
+        BrokerUnavailableError
+            No broker answers.
+        """
+        self._counts |= await check_kafka(self._settings, topics=[topic])
         return self._counts[topic]
 
     async def stop(self) -> None:

@@ -16,11 +16,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.decoding import DecodingLimits
 from schemas.scorecard import Family, LifecycleThresholds
 from state.keys import Keys
+from streams.access_settings import AccessSettings
 
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,200}$")]
 
@@ -33,13 +33,9 @@ class Clock(StrEnum):
     WALL = "wall"
 
 
-class Settings(BaseSettings):
+class Settings(AccessSettings):
     """Configuration of all commands."""
 
-    model_config = SettingsConfigDict(env_prefix="EVERSCORE_", frozen=True, extra="ignore")
-
-    kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers, host:port,host:port.")
-    redis: str = Field("redis://127.0.0.1:6379/0", description="Redis URL; rediss:// for TLS.")
     redis_cluster: bool = Field(False, description="Name keys with the partition as hash tag.")
     key_prefix: str = Field(
         "", pattern=r"^[A-Za-z0-9._:-]{0,64}$", description="Before every Redis key."

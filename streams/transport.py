@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from contextlib import suppress
 from functools import partial
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, cast
 
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
@@ -280,12 +281,15 @@ class Transport(driver.Transport):
         one fetch at a time, so it is also what a resumed partition may have to wait.
     finish_seconds_max : float
         Seconds the batch at work may take to finish before partitions are given up.
+    access : mapping of str to Any
+        Keyword arguments of the consumer: security protocol, TLS context, SASL.
     """
 
     Consumer = BatchConsumer
     positions: PositionsHook | None = None
     fetch_wait_ms_max: int = 20
     finish_seconds_max: float = 5.0  # well below the session timeout of 10 s
+    access: Mapping[str, Any] = MappingProxyType({})
 
 
 def batch_transport(app: AppT) -> Transport:

@@ -21,8 +21,8 @@ from ops.demo import (
     Outcome,
     Tally,
     WorkerProcess,
+    child_environment,
     conclude,
-    demo_settings,
     demo_topics,
     embedded_settings,
     follow_changes,
@@ -37,6 +37,7 @@ from ops.embedded.stack import EmbeddedStack
 from ops.loaders.source import SourceTransaction
 from ops.stack.topics import declared_topics, ensure_topics
 from schemas.errors import ConfigurationError
+from streams.connections import kafka_access
 from streams.settings import Settings
 
 _REFRESHES_PER_SECOND = 8
@@ -56,7 +57,7 @@ async def demo(
         settings = await _servers(stack, kafka, redis)
         folder = Path(stack.enter_context(working_folder()))
         purchases = load_purchases()
-        worker = WorkerProcess(worker_environment(settings), folder)
+        worker = WorkerProcess(child_environment(settings), folder)
         stack.callback(worker.stop)
         outcome = await _watch(settings, worker, purchases)
         out.print(summary(outcome))
@@ -80,10 +81,15 @@ async def _servers(stack: ExitStack, kafka: str | None, redis: str | None) -> Se
             if name.endswith("_topic")
         }
         out.print(f"[dim]Kafka at {kafka}, Redis at {redis}, everything named demo-{run}[/]")
-        settings = demo_settings(
-            kafka, redis, group=f"everscore-demo-{run}", key_prefix=f"demo-{run}:", **names
+        settings = read_settings(
+            kafka=kafka,
+            redis=redis,
+            group=f"everscore-demo-{run}",
+            key_prefix=f"demo-{run}:",
+            **names,
         )
-        await ensure_topics(kafka, declared_topics(settings, PARTITIONS))
+        topics = declared_topics(settings, PARTITIONS)
+        await ensure_topics(settings.kafka, topics, kafka_access(settings))
         return settings
     servers = stack.enter_context(EmbeddedStack(demo_topics(Settings.model_construct())))
     out.print(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import urlsplit, urlunsplit
 
 import typer
 from rich.table import Table
@@ -22,8 +21,7 @@ async def doctor(
     settings = read_settings()
     checks = [await _redis(settings), await _kafka(settings), await _installation(settings)]
     values = {
-        f"EVERSCORE_{name.upper()}": _without_password(getattr(settings, name))
-        for name in Settings.model_fields
+        f"EVERSCORE_{name.upper()}": getattr(settings, name) for name in Settings.model_fields
     }
     healthy = all(check["ok"] for check in checks)
     if as_json:
@@ -44,13 +42,6 @@ async def doctor(
 
 def _check(name: str, found: str, *, ok: bool) -> dict[str, Any]:
     return {"name": name, "ok": ok, "found": found}
-
-
-def _without_password(value: Any) -> Any:
-    if not isinstance(value, str) or "@" not in value:
-        return value
-    parts = urlsplit(value)
-    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
 
 
 async def _redis(settings: Settings) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any, NoReturn, ParamSpec
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.console import Console
 
 from schemas.errors import (
@@ -25,6 +27,8 @@ from schemas.errors import (
     UnknownCustomerError,
 )
 from state.redis_store import RedisStore
+from streams.access_settings import SECRET_FIELDS, SECRETS_VARIABLE
+from streams.connections import redis_store
 from streams.settings import Settings
 
 out = Console()
@@ -56,20 +60,29 @@ def read_settings(**overrides: Any) -> Settings:
     """Settings from the environment, with what the command line says instead."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)
+        with warnings.catch_warnings(
+            action="error", category=UserWarning
+        ):  # of secrets that lie elsewhere
+            return Settings(**given)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        name = "EVERSCORE_" + "_".join(str(part) for part in detail["loc"]).upper()
-        raise ConfigurationError(
-            f"{name.removesuffix('_') or 'settings'}: {detail['msg']} "
-            f"(found {detail.get('input')!r})"
-        ) from None
+        said = detail["msg"].removeprefix("Value error, ")
+        # What concerns several settings at once names them, and was found in all of them.
+        name, found = "", ""
+        if detail["loc"]:
+            field = str(detail["loc"][0])
+            name = f"EVERSCORE_{field.upper()}: "
+            if field not in SECRET_FIELDS and detail["type"] != "value_error":
+                found = f" (found {detail.get('input')!r})"
+        raise ConfigurationError(f"{name}{said}{found}.") from None
+    except SettingsError as error:
+        raise ConfigurationError(f"{SECRETS_VARIABLE}: {error}: {error.__cause__}") from None
 
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[RedisStore]:
     """A store that is closed again."""
-    store = RedisStore(settings.redis, settings.keys)
+    store = redis_store(settings)
     try:
         yield store
     finally:

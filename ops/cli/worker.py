@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Annotated
 
 import typer
 
-from ops.cli.support import command, read_settings
-from state.redis_store import RedisStore
+from ops.cli.support import command, open_store, read_settings
+from streams.connections import redis_store
+from streams.kafka_check import check_kafka
+from streams.settings import Settings
 
 
 @command
@@ -17,10 +20,19 @@ def worker(
 ) -> None:
     """Run one worker; as many as there are partitions may share the work."""
     settings = read_settings()
+    asyncio.run(_check(settings))
     _log_to_stderr(logging.INFO if verbose else logging.WARNING)
     from streams.app import run_worker  # noqa: PLC0415 - Faust is slow to import
 
-    run_worker(settings, RedisStore(settings.redis, settings.keys))
+    run_worker(settings, redis_store(settings))
+
+
+async def _check(settings: Settings) -> None:
+    """Ask both servers for all that a worker needs, before Faust starts knocking on their doors."""
+    async with open_store(settings) as store:
+        await store.check()
+    topics = [getattr(settings, name) for name in Settings.model_fields if name.endswith("_topic")]
+    await check_kafka(settings, topics=topics, group=settings.group)
 
 
 def _log_to_stderr(level: int) -> None:

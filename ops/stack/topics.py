@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -28,6 +29,8 @@ _ROOM_BYTES = 65_536
 # A dead letter carries its record's bytes uncompressed, and compressed they may have passed a
 # smaller limit: the publisher's own bound, below which no record can be too large for this topic.
 _DEAD_LETTER_BYTES_MAX = 64 * 1024 * 1024
+
+OPEN: Mapping[str, Any] = MappingProxyType({})  # no TLS, no name, no password
 
 T = TypeVar("T")
 
@@ -109,7 +112,7 @@ def apart(work: Coroutine[Any, Any, T]) -> T:
         return thread.submit(asyncio.run, work).result()
 
 
-async def cluster_id(bootstrap: str) -> str | None:
+async def cluster_id(bootstrap: str, access: Mapping[str, Any] = OPEN) -> str | None:
     """The id of the cluster that answers at an address.
 
     Raises
@@ -117,12 +120,14 @@ async def cluster_id(bootstrap: str) -> str | None:
     KafkaError, OSError
         None does.
     """
-    async with _admin(bootstrap) as admin:
+    async with _admin(bootstrap, access) as admin:
         found = (await admin.describe_cluster())["cluster_id"]
     return None if found is None else str(found)
 
 
-async def ensure_topics(bootstrap: str, topics: Iterable[Topic]) -> TopicReport:
+async def ensure_topics(
+    bootstrap: str, topics: Iterable[Topic], access: Mapping[str, Any] = OPEN
+) -> TopicReport:
     """Create the topics that are missing and compare those that are not.
 
     Parameters
@@ -130,6 +135,8 @@ async def ensure_topics(bootstrap: str, topics: Iterable[Topic]) -> TopicReport:
     bootstrap : str
         `host:port` of a broker.
     topics : iterable of Topic
+    access : mapping of str to Any
+        Of `streams.connections.kafka_access`; nobody in particular without it.
 
     Returns
     -------
@@ -146,7 +153,7 @@ async def ensure_topics(bootstrap: str, topics: Iterable[Topic]) -> TopicReport:
     if not declared:
         return TopicReport((), ())
     try:
-        async with _admin(bootstrap) as admin:
+        async with _admin(bootstrap, access) as admin:
             created = await _create(admin, list(declared.values()))
             counts = await _partition_counts(admin, declared)
             existing = [topic for topic in declared.values() if topic.name not in created]
@@ -159,8 +166,10 @@ async def ensure_topics(bootstrap: str, topics: Iterable[Topic]) -> TopicReport:
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_MS)
+async def _admin(bootstrap: str, access: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_MS, **access
+    )
     try:
         await admin.start()
         yield admin

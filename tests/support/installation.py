@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ops.change_feed import open_consumer, records_to_end
-from ops.demo import worker_environment
+from ops.demo import child_environment
 from ops.embedded.stack import EmbeddedStack
 from ops.producing import PacedProducer, Progress, progress_of
 from schemas.errors import StoreUnavailableError
-from state.redis_store import RedisStore
+from streams.connections import redis_store
 from streams.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ class Installation:
             counts = {"transactions_topic": partitions, "rekeyed_topic": partitions}
             counts["changes_topic"] = 16
             stack.create_topic(topic, counts.get(field, 1))
-        self.store = RedisStore(self.settings.redis, self.settings.keys)
+        self.store = redis_store(self.settings)
         self._folder = folder
         self._workers: list[subprocess.Popen[bytes]] = []
 
@@ -68,7 +68,7 @@ class Installation:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, **worker_environment(self.settings)}
+        return child_environment(self.settings)
 
     def start_worker(self, instance: str | None = None) -> subprocess.Popen[bytes]:
         """One more worker, under a name of its own in the group if it is to be a static member."""

@@ -1,0 +1,1 @@
+"""Who may do what on Kafka and Redis, and the certificates and passwords of a local stack."""
