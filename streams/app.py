@@ -146,6 +146,7 @@ def build_app(settings: Settings, store: Store) -> faust.App:
     timers = _Timers(
         worker.relay.run,
         worker.sweep_forever,
+        worker.watch_over_store_forever,
         worker.follow_scorecards_forever,
         worker.learn_forever,
     )

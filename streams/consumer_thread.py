@@ -95,6 +95,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         assigned = self._ensure_consumer().assignment()
         return (tp for tp in tps if tp in assigned and tp in self._epochs)
 
+    async def committed(self, tps: Set[TP]) -> dict[TP, int | None]:
+        """The group's committed offsets; None where it never committed any."""
+        return cast(dict[TP, int | None], await self.call_thread(self._committed, tps))
+
+    async def _committed(self, tps: Set[TP]) -> dict[TP, int | None]:
+        consumer = self._ensure_consumer()
+        return {tp: await consumer.committed(driver.ensure_aiokafka_TP(tp)) for tp in tps}
+
     @property
     def servers(self) -> str:
         """Addresses of the brokers as configured."""

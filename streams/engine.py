@@ -22,6 +22,7 @@ from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
 from scoring.states import UNKNOWN_US, States
 from scoring.timeline import Timeline
+from state.checkpoints import refusal
 from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
 from state.fields import FIELDS, SCORE_FIELDS
 from state.owner_cache import OwnerCache
@@ -114,6 +115,13 @@ class SliceEngine:
             return None
         self.owned[partition] = await self._open(partition, held)
         return self.owned[partition].checkpoint
+
+    async def is_where_left(self, partition: int) -> bool:
+        """Whether Redis still holds a partition as we left it, though nothing is to be written."""
+        owned = self._own(partition)
+        async with owned.lock:
+            held = await self.store.checkpoint(partition)
+            return refusal(partition, held, owned.checkpoint) is None
 
     def release(self, partition: int) -> None:
         """Forget a partition that another worker takes over."""

@@ -1,7 +1,7 @@
-"""What the agents and timers of one worker do: count, sweep, re-score, learn, and recover.
+"""What the agents and timers of one worker do: count, sweep, re-score, learn.
 
-Owns the worker's partitions between assignments, and what to do when Redis refuses a commit or does
-not answer. Knows Kafka only as batches handed in and positions handed out.
+Knows Kafka only as batches handed in and positions handed out; what becomes of a partition whose commit
+Redis refused or did not answer is up to `streams.ownership`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from schemas.errors import (
 )
 from schemas.scorecard import Scorecard
 from state.codec import Message
-from state.store import Checkpoint, Store
+from state.store import Store
 from streams.engine import Committed, SliceEngine
 from streams.learner import Learner
+from streams.ownership import Ownership
 from streams.patience import outlast
 from streams.publisher import Publisher
 from streams.record_batches import RecordBatch
@@ -38,6 +39,33 @@ log = logging.getLogger("everscore")
 _DRAIN_SECONDS_MAX = 3.0  # what is not published at the end the next owner finds in the outbox
 _SCORECARD_POLL_SECONDS = 0.5
 _LESSON_POLL_SECONDS = 1.0
+_STORE_CHECK_SECONDS = 1.0
+_FORSAKEN_SESSIONS = (
+    2  # session timeouts: a worker that Kafka gave the partition to would have acted
+)
+
+
+async def check_installation(store: Store, settings: Settings, partitions: int) -> None:
+    """Check that Redis is fit to hold states, and holds those of this installation or none.
+
+    Raises
+    ------
+    ConfigurationError
+        It is too old or may evict, or the installation was founded with other facts.
+    """
+    await store.check()
+    facts = {
+        "partitions": str(partitions),
+        "timezone": settings.timezone,
+        "currency": settings.currency,
+    }
+    held = await store.found(facts)
+    for name, value in facts.items():
+        if held[name] != value:
+            raise ConfigurationError(
+                f"this installation was founded with {name} {held[name]!r}, not {value!r}.",
+                hint="Its states cannot be read otherwise: set it back, or rebuild elsewhere.",
+            )
 
 
 class ScoringWorker:
@@ -49,6 +77,9 @@ class ScoringWorker:
     settings : Settings
     """
 
+    engine: SliceEngine  # both from `start` on
+    ownership: Ownership
+
     def __init__(self, store: Store, settings: Settings) -> None:
         self.settings = settings
         self.store = store
@@ -57,15 +88,7 @@ class ScoringWorker:
         self.learner = Learner(settings)
         self.learns = False
         self.ready = asyncio.Event()
-        self._engine: SliceEngine | None = None
         self._consumer: Any = None
-
-    @property
-    def engine(self) -> SliceEngine:
-        """The engine; there is one from the first assignment on."""
-        if self._engine is None:
-            raise ConfigurationError("the worker has not started")
-        return self._engine
 
     async def start(self, app: AppT) -> None:
         """Check the servers and the installation; called before the first partition is read.
@@ -75,9 +98,8 @@ class ScoringWorker:
         ConfigurationError
             Redis may evict, or the installation was founded with other facts.
         """
-        if self._engine is not None:
+        if self._consumer is not None:
             return
-        await self.store.check()
         await self.publisher.start()
         settings = self.settings
         counts = {topic: await self.publisher.partitions(topic) for topic in settings.input_topics}
@@ -87,50 +109,20 @@ class ScoringWorker:
                 f"topics {counts} must have the same number of partitions.",
                 hint=f"Recreate {settings.rekeyed_topic} with {partitions}.",
             )
-        facts = {
-            "partitions": str(partitions),
-            "timezone": settings.timezone,
-            "currency": settings.currency,
-        }
-        held = await self.store.found(facts)
-        for name, value in facts.items():
-            if held[name] != value:
-                raise ConfigurationError(
-                    f"this installation was founded with {name} {held[name]!r}, not {value!r}.",
-                    hint="Its states cannot be read otherwise: set it back, or rebuild elsewhere.",
-                )
+        check = partial(check_installation, self.store, settings, partitions)
+        await check()
+        self.engine = SliceEngine(self.store, settings, partitions)
         self._consumer = app.consumer
-        self._engine = SliceEngine(self.store, settings, partitions)
+        self.ownership = Ownership(settings, self.engine, self.relay, self._consumer, check)
 
     async def positions(self, assigned: Set[TP]) -> Mapping[TP, int]:
         """Become the owner of the assigned partitions; where each is to be read from."""
-        inputs = self.settings.input_topics
-        ours = {tp.partition for tp in assigned if tp.topic in inputs}
         self.learns = TP(self.settings.samples_topic, SAMPLES_PARTITION) in assigned
         if not self.learns:
             self.learner.keeper.clear()
-        for partition in set(self.engine.owned) - ours:
-            self.engine.release(partition)
-        offsets: dict[TP, int] = {}
-        for partition in sorted(ours):
-            checkpoint = await outlast(
-                f"partition {partition}", partial(self._take_over, partition, self.engine.acquire)
-            )
-            assert checkpoint is not None  # noqa: S101 - `acquire` always gives one
-            for topic in inputs:
-                offsets[TP(topic, partition)] = checkpoint.next_offsets[topic]
-        log.info("owns partitions %s", sorted(ours))
+        offsets = await self.ownership.take_over(assigned)
         self.ready.set()
-        return {tp: offset for tp, offset in offsets.items() if tp in assigned and offset > 0}
-
-    async def _take_over(
-        self, partition: int, step: Callable[[int], Awaitable[Checkpoint | None]]
-    ) -> Checkpoint | None:
-        """Find out where a partition stands, and publish what was committed there before."""
-        checkpoint = await step(partition)
-        if checkpoint is not None:
-            await self.relay.recover(partition)
-        return checkpoint
+        return {tp: offset for tp, offset in offsets.items() if tp in assigned}
 
     async def count(self, batch: RecordBatch) -> bool:
         """Process a batch in slices; False if it must not be acknowledged."""
@@ -155,28 +147,15 @@ class ScoringWorker:
             committed = await step(*args)
         except FencedError as error:
             log.warning("partition %d: %s", partition, error)
-            await self._resync(partition)
+            await self.ownership.resync(partition)
             return False
         except StoreUnavailableError as error:
             log.warning("partition %d: %s", partition, error)
-            await self._resync(partition)
+            await self.ownership.resync(partition)
             return False
         if committed is not None:
             await self.relay.submit(committed)
         return True
-
-    async def _resync(self, partition: int) -> None:
-        """Drop what memory holds of a partition and read on from where Redis stands."""
-        checkpoint = await outlast(
-            f"partition {partition}", partial(self._take_over, partition, self.engine.resync)
-        )
-        if checkpoint is None:
-            log.warning("partition %d has another owner; waiting for an assignment", partition)
-            return
-        for topic in self.settings.input_topics:
-            await self._consumer.seek_partition(
-                TP(topic, partition), checkpoint.next_offsets[topic]
-            )
 
     async def sweep_forever(self) -> None:
         """Let silence do what it has to do, partition by partition."""
@@ -198,6 +177,11 @@ class ScoringWorker:
                 return
             if not await self._try(partition, self.engine.sweep, partition, clock_us):
                 return
+
+    async def watch_over_store_forever(self) -> None:
+        """See `Ownership.watch_forever`."""
+        await self.ready.wait()
+        await self.ownership.watch_forever()
 
     async def follow_scorecards_forever(self) -> None:
         """Take a new scorecard into use, then re-score everyone in the background."""

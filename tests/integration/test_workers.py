@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from ops.change_feed import change_of
 from ops.stack.local import LocalStack
 from streams.settings import Settings
 from tests.support.installation import Installation
-from tests.support.purchases import Run
+from tests.support.purchases import Run, cdnow_of
 from tests.support.steady_load import SteadyLoad, steady_load
 
 pytestmark = pytest.mark.integration
@@ -50,9 +52,15 @@ async def assert_counted_once(here: Installation, load: SteadyLoad) -> None:
     for customer_id, fields in expected.items():
         got = {k: v for k, v in found[customer_id].items() if k not in OF_THE_RUN}
         assert got == {k: v for k, v in fields.items() if k not in OF_THE_RUN}
-    records = await here.records(here.settings.changes_topic)
-    published = {change["id"] for change in map(change_of, records)}
-    assert published == {change["id"] for change in undisturbed.changes()}
+    assert set(await changes_of(here)) == {change["id"] for change in undisturbed.changes()}
+
+
+async def changes_of(here: Installation) -> dict[str, Any]:
+    """Bodies of the published changes by id; the same id with two bodies fails."""
+    bodies: dict[str, Any] = {}
+    for change in map(change_of, await here.records(here.settings.changes_topic)):
+        assert bodies.setdefault(change["id"], change) == change
+    return bodies
 
 
 @pytest.mark.parametrize("static", [False, True], ids=["dynamic", "static membership"])
@@ -105,3 +113,25 @@ async def test_server_stopped_and_killed_under_load_is_waited_for_and_nothing_is
         assert "does not answer" in said
         assert " goes on after " in said
         assert "Traceback" not in said
+
+
+async def test_flushed_redis_is_noticed_while_idle_and_everything_is_counted_anew(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    purchases = cdnow_of(400)
+    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+        for _ in range(2):
+            here.start_worker()
+        await here.shared_by(2)
+        await here.produce([(p.value, p.customer_id) for p in purchases])
+        await here.until(lambda p: p.read == len(purchases))
+        await here.settled()
+        hashes, installation = await here.hashes(), await here.store.installation()
+        changes = await changes_of(here)
+        async with Redis.from_url(here.settings.redis) as redis:
+            await redis.flushall()  # the server is this module's own
+        await here.until(lambda p: p.read == len(purchases))
+        await here.settled()
+        assert await here.hashes() == hashes
+        assert await here.store.installation() == installation
+        assert await changes_of(here) == changes  # told twice, each under its one id

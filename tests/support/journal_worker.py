@@ -18,7 +18,9 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 
 from streams import consumer_thread
-from streams.transport import BatchConsumer, RecordBatch, batch_topic, batch_transport
+from streams.batch_consumer import BatchConsumer
+from streams.record_batches import RecordBatch
+from streams.transport import batch_topic, batch_transport
 
 GROUP = "journal-keepers"
 

@@ -11,9 +11,10 @@ from faust.types import TP, Message
 from mode import Service
 
 from schemas.errors import ConfigurationError
+from streams.batch_consumer import BatchConsumer
 from streams.consumer_thread import Read
 from streams.record_batches import OffsetsLostError, RecordBatch, RecordBatchSchema, message_of
-from streams.transport import BatchConsumer, Transport, batch_topic, batch_transport
+from streams.transport import Transport, batch_topic, batch_transport
 
 HERE, THERE = TP("transactions", 0), TP("transactions", 1)
 
@@ -34,6 +35,7 @@ class FakeThread(Service):
     def __init__(self) -> None:
         super().__init__()
         self.seeks: list[tuple[dict[TP, int], int]] = []
+        self.counted: int | None = None
 
     def assignment(self) -> set[TP]:
         return {HERE, THERE}
@@ -43,6 +45,9 @@ class FakeThread(Service):
 
     async def highwaters(self, *tps: TP) -> dict[TP, int]:
         return dict.fromkeys(tps, 110)
+
+    async def committed(self, tps: Set[TP]) -> dict[TP, int | None]:
+        return dict.fromkeys(tps, self.counted)
 
     async def seek_epoch(self, offsets: Mapping[TP, int], epoch: int) -> None:
         self.seeks.append((dict(offsets), epoch))
@@ -101,6 +106,27 @@ async def test_position_outside_the_log_is_refused(consumer: BatchConsumer, offs
 
     batch_transport(consumer.app).positions = positions
     with pytest.raises(OffsetsLostError, match=f"must resume at offset {offset}"):
+        await consumer.seek_to_committed()
+
+
+async def never_counted(assigned: Set[TP]) -> Mapping[TP, int]:
+    return dict.fromkeys(assigned, 0)
+
+
+async def test_new_installation_on_a_trimmed_log_starts_at_its_first_record(
+    consumer: BatchConsumer,
+) -> None:
+    batch_transport(consumer.app).positions = never_counted
+    assert await consumer.seek_to_committed() == {HERE: 10, THERE: 10}
+
+
+async def test_store_that_forgot_what_a_trimmed_log_no_longer_holds_stops_the_worker(
+    consumer: BatchConsumer,
+) -> None:
+    batch_transport(consumer.app).positions = never_counted
+    thread: Any = consumer._thread
+    thread.counted = 60
+    with pytest.raises(OffsetsLostError, match=r"counted to offset 60 before.*log begins at 10"):
         await consumer.seek_to_committed()
 
 
