@@ -47,6 +47,7 @@ def demo_topics(settings: Settings) -> dict[str, int]:
     return {
         settings.transactions_topic: PARTITIONS,
         settings.rekeyed_topic: PARTITIONS,
+        settings.journal_topic: PARTITIONS,
         settings.changes_topic: CHANGES_PARTITIONS,
         settings.dead_letter_topic: 1,
         settings.scorecards_topic: 1,

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from schemas.errors import FencedError, shown
+from schemas.mark import decode_mark, encode_mark
 from scoring.change_events import rfc3339
 from scoring.states import UNKNOWN_US
 from state.codec import parse_times
@@ -65,6 +66,7 @@ def checkpoint_fields(checkpoint: Checkpoint) -> list[str]:
         *("stream_time", clock),
         *("live", "1" if checkpoint.live else "0"),
         *("scorecards", msgspec.json.encode(checkpoint.adoptions).decode()),
+        *("mark", "" if checkpoint.mark is None else encode_mark(checkpoint.mark).decode()),
     ]
     for counter in COUNTERS:
         pairs += (counter, str(getattr(checkpoint, counter)))
@@ -89,5 +91,6 @@ def read_checkpoint(fields: Mapping[str, bytes]) -> Checkpoint:
             (int(moment), str(version))
             for moment, version in msgspec.json.decode(fields.get("scorecards", b"[]"))
         ),
+        mark=decode_mark(fields["mark"]) if fields.get("mark") else None,
         **{counter: int(fields.get(counter, b"0")) for counter in COUNTERS},
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from schemas.mark import Mark
 from scoring.states import UNKNOWN_US
 from state.fields import FIELDS
 
@@ -41,6 +42,8 @@ class Checkpoint:
         Records counted, counted before, dead-lettered, sent to their home partition; customers known.
     adoptions : tuple of Adoption
         Scorecards in order of their adoption.
+    mark : Mark or None
+        The last one of the journal that this partition has come to.
     """
 
     epoch: int = 0
@@ -56,6 +59,7 @@ class Checkpoint:
     forwarded: int = 0
     customers: int = 0
     adoptions: tuple[Adoption, ...] = ()
+    mark: Mark | None = None
 
     def moved(self, topic: str, next_offset: int) -> Checkpoint:
         """The same with one topic's next offset changed."""

@@ -56,6 +56,8 @@ class BrokerWatch(Service):
     @Service.task
     async def _watch_connections(self) -> None:
         backoff = Backoff()
+        while not (self.should_stop or await self._thread.connected()):
+            await self.sleep(_CHECK_SECONDS)  # it is only starting
         while not self.should_stop:
             if await self._thread.connected():
                 backoff.over("reading")

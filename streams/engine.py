@@ -6,29 +6,33 @@ same code. The wall clock is an argument.
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
 from schemas.decoding import DecodedBatch, decode_transactions
-from schemas.errors import FencedError, InvariantError
-from schemas.scorecard import Scorecard
+from schemas.errors import InvariantError
+from schemas.mark import Mark
 from scoring.advance import Advanced, Events, advance
-from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
-from scoring.states import UNKNOWN_US, States
+from scoring.states import States
 from scoring.timeline import Timeline
-from state.checkpoints import refusal
 from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
 from state.fields import FIELDS, SCORE_FIELDS
-from state.owner_cache import OwnerCache
-from state.store import Adoption, Checkpoint, SliceCommit, Store
+from state.store import Checkpoint, SliceCommit, Store
+from streams.holdings import Holdings, Journal, Owned
 from streams.homes import home_partition, sample_rank
-from streams.messages import Record, change_messages, dead_letters, detours
+from streams.messages import (
+    Record,
+    change_messages,
+    dead_letters,
+    detours,
+    mark_message,
+    scorecard_message,
+)
 from streams.samples import sample_messages
 from streams.settings import Clock, Settings
 
@@ -56,116 +60,23 @@ class Committed:
     customers: int
 
 
-@dataclass(slots=True)
-class Owned:
-    """One partition of ours."""
-
-    partition: int
-    checkpoint: Checkpoint
-    timeline: Timeline
-    cache: OwnerCache
-    next_due_us: int
-    rescore_cursor: int | None = None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-class SliceEngine:
+class SliceEngine(Holdings):
     """Everything a worker does to its partitions' states.
 
     Parameters
     ----------
-    store : Store
-    settings : Settings
-    partitions : int
-        How many partitions each input topic has.
+    store, settings, partitions, journal
+        See `Holdings`.
     """
 
-    def __init__(self, store: Store, settings: Settings, partitions: int) -> None:
-        self.store = store
-        self.settings = settings
-        self.partitions = partitions
+    def __init__(
+        self, store: Store, settings: Settings, partitions: int, journal: Journal | None = None
+    ) -> None:
+        super().__init__(store, settings, partitions, journal)
         self.calendar = BusinessCalendar(settings.timezone)
-        self.owned: dict[int, Owned] = {}
-        self.scorecards: dict[str, Scorecard] = {}
-        self._topics = settings.input_topics
         self._limits = settings.decoding_limits
         self._lateness_us = int(settings.lateness_seconds * 1e6)
         self._generation_us = int(settings.dedup_horizon_days * _US_PER_DAY)
-
-    async def acquire(self, partition: int) -> Checkpoint:
-        """Become the owner of a partition and learn where it stands."""
-        checkpoint = await self.store.acquire(partition, self.settings.owner, uuid4().hex)
-        self.owned[partition] = await self._open(partition, checkpoint)
-        return self.owned[partition].checkpoint
-
-    async def resync(self, partition: int) -> Checkpoint | None:
-        """Drop what is in memory and read where the partition stands; None if it is lost.
-
-        After a refused or unanswered commit memory may be ahead of Redis or behind it.
-        """
-        held = await self.store.checkpoint(partition)
-        owned = self.owned.get(partition)
-        if owned is None:
-            return None
-        ours = owned.checkpoint
-        if held.epoch < ours.epoch:  # rolled back or flushed: begin a new epoch there
-            return await self.acquire(partition)
-        if (held.epoch, held.token) != (ours.epoch, ours.token):
-            self.release(partition)
-            return None
-        self.owned[partition] = await self._open(partition, held)
-        return self.owned[partition].checkpoint
-
-    async def is_where_left(self, partition: int) -> bool:
-        """Whether Redis still holds a partition as we left it, though nothing is to be written."""
-        owned = self._own(partition)
-        async with owned.lock:
-            held = await self.store.checkpoint(partition)
-            return refusal(partition, held, owned.checkpoint) is None
-
-    def release(self, partition: int) -> None:
-        """Forget a partition that another worker takes over."""
-        self.owned.pop(partition, None)
-
-    async def _open(self, partition: int, checkpoint: Checkpoint) -> Owned:
-        await self.load_scorecards()
-        adoptions = checkpoint.adoptions
-        if not adoptions:
-            current = await self.store.current_scorecard()
-            card = self.scorecards[current] if current else await self._bootstrap()
-            adoptions = ((UNKNOWN_US, card.version),)
-            checkpoint = replace(checkpoint, adoptions=adoptions)
-        timeline = self._timeline(adoptions)
-        offsets = {topic: checkpoint.next_offsets.get(topic, 0) for topic in self._topics}
-        return Owned(
-            partition=partition,
-            checkpoint=replace(checkpoint, next_offsets=offsets),
-            timeline=timeline,
-            cache=OwnerCache(self.settings.cache_customers_max // self.partitions),
-            next_due_us=await self.store.next_due_us(partition),
-            rescore_cursor=0 if timeline.current else None,
-        )
-
-    def _timeline(self, adoptions: Sequence[Adoption]) -> Timeline:
-        return Timeline([(moment, self.scorecards[version]) for moment, version in adoptions])
-
-    async def _bootstrap(self) -> Scorecard:
-        card = bootstrap_scorecard(
-            self.settings.family,
-            hysteresis=self.settings.hysteresis,
-            lifecycle=self.settings.lifecycle,
-        )
-        await self.store.save_scorecard(
-            card.version, card.model_dump_json().encode(), current=False
-        )
-        await self.load_scorecards()
-        return self.scorecards[card.version]
-
-    async def load_scorecards(self) -> None:
-        """Learn of scorecards published since."""
-        for version, body in (await self.store.scorecards()).items():
-            if version not in self.scorecards:
-                self.scorecards[version] = Scorecard.model_validate_json(body)
 
     async def process(
         self, topic: str, partition: int, records: Sequence[Record]
@@ -175,7 +86,8 @@ class SliceEngine:
         Returns
         -------
         Committed or None
-            None if all had been counted before.
+            None if all had been counted before, or a mark of the journal holds them back until the
+            other topic has come to it: `next_offsets` says how far it went.
 
         Raises
         ------
@@ -186,8 +98,10 @@ class SliceEngine:
         """
         owned = self._own(partition)
         async with owned.lock:
+            await self._come_to_marks(owned)
             start = owned.checkpoint.next_offsets[topic]
-            fresh = [record for record in records if record.offset >= start]
+            end = owned.ahead[0].offsets[topic] if owned.ahead else math.inf
+            fresh = [record for record in records if start <= record.offset < end]
             if not fresh:
                 return None
             batch = decode_transactions(
@@ -222,11 +136,68 @@ class SliceEngine:
                 forwarded=before.forwarded + int((~home).sum()),
                 customers=before.customers + newcomers,
             )
-            return await self._commit(owned, after, advanced, messages)
+            mark = None
+            if before.mark is None or before.mark.reading != topic:
+                mark = self._mark(owned, clock_us=before.clock_us, reading=topic)
+            return await self._commit(owned, after, advanced, messages, mark=mark)
+
+    def _mark(
+        self,
+        owned: Owned,
+        *,
+        clock_us: int,
+        scorecard: str | None = None,
+        reading: str | None = None,
+    ) -> Mark:
+        """A decision taken here: what is not said stays as it is."""
+        before = owned.checkpoint
+        last = self._topics[0] if before.mark is None else before.mark.reading
+        return Mark.after(
+            before.mark,
+            offsets=dict(before.next_offsets),
+            clock_us=clock_us,
+            scorecard=scorecard or owned.timeline.card.version,
+            reading=reading or last,
+        )
+
+    async def _come_to_marks(self, owned: Owned) -> None:
+        """Decide again what was decided here before Redis was rolled back."""
+        while owned.ahead and all(
+            owned.checkpoint.next_offsets[topic] >= offset
+            for topic, offset in owned.ahead[0].offsets.items()
+        ):
+            mark = owned.ahead[0]
+            clock_us = max(owned.checkpoint.clock_us, mark.clock_us)
+            timeline = self._timeline(owned.timeline.adoptions)
+            if mark.scorecard != timeline.card.version:
+                timeline.adopt(clock_us, self.scorecards[mark.scorecard])
+            after = replace(
+                owned.checkpoint,
+                clock_us=clock_us,
+                adoptions=tuple(timeline.adoptions),
+                mark=mark,
+            )
+            await self._commit(owned, after, self._nothing(owned), [])
+            self._use(owned, timeline)
+            owned.ahead.popleft()
+
+    def _nothing(self, owned: Owned) -> Advanced:
+        clock_us = owned.checkpoint.clock_us
+        return advance(States.blank([]), Events.none(), clock_us, owned.timeline, self.calendar)
+
+    @staticmethod
+    def _use(owned: Owned, timeline: Timeline) -> None:
+        """Score by a timeline from now on; only after its commit, or a refused one would show."""
+        if timeline.current != owned.timeline.current:
+            owned.timeline = timeline
+            owned.rescore_cursor = 0
 
     def caught_up_clock(self, partition: int, wall_us: int) -> int:
         """The partition's clock if nothing is left to read: by the wall where that is meant."""
-        checkpoint = self._own(partition).checkpoint
+        owned = self._own(partition)
+        checkpoint = owned.checkpoint
+        if owned.ahead:
+            return checkpoint.clock_us
         by_wall = self.settings.clock is Clock.WALL or (
             self.settings.clock is Clock.AUTO and checkpoint.live
         )
@@ -234,7 +205,8 @@ class SliceEngine:
 
     def is_due(self, partition: int, clock_us: int) -> bool:
         """Whether silence may have something to do by `clock_us`."""
-        return self._own(partition).next_due_us <= clock_us - self._lateness_us
+        owned = self._own(partition)
+        return bool(owned.ahead) or owned.next_due_us <= clock_us - self._lateness_us
 
     async def sweep(self, partition: int, clock_us: int) -> Committed | None:
         """Let silence do what it had to do by `clock_us`, for a bounded number of customers.
@@ -248,6 +220,9 @@ class SliceEngine:
         if not self.is_due(partition, clock_us):
             return None
         async with owned.lock:
+            await self._come_to_marks(owned)
+            reached_us = owned.checkpoint.clock_us
+            clock_us = reached_us if owned.ahead else max(clock_us, reached_us)
             until_us = clock_us - self._lateness_us
             ids = await self.store.due(partition, until_us, self.settings.sweep_customers_max)
             if not ids:
@@ -258,24 +233,22 @@ class SliceEngine:
             owned.next_due_us = await self.store.next_due_us(partition)
             return committed
 
-    async def adopt(self, partition: int, version: str) -> bool:
-        """Take a scorecard into use, as of the partition's clock; False if it already is."""
+    async def adopt(self, partition: int, version: str) -> Committed | None:
+        """Take a scorecard into use, as of the partition's clock; None if it already is."""
         owned = self._own(partition)
         async with owned.lock:
-            if owned.timeline.card.version == version:
-                return False
+            if owned.ahead or owned.timeline.card.version == version:
+                return None
             if version not in self.scorecards:
                 await self.load_scorecards()
             timeline = self._timeline(owned.timeline.adoptions)
-            timeline.adopt(owned.checkpoint.clock_us, self.scorecards[version])
+            clock_us = owned.checkpoint.clock_us
+            timeline.adopt(clock_us, self.scorecards[version])
             after = replace(owned.checkpoint, adoptions=tuple(timeline.adoptions))
-            nothing = advance(
-                States.blank([]), Events.none(), after.clock_us, owned.timeline, self.calendar
-            )
-            await self._commit(owned, after, nothing, [])
-            owned.timeline = timeline  # only now: a refused commit must leave no state scored by it
-            owned.rescore_cursor = 0
-            return True
+            mark = self._mark(owned, clock_us=clock_us, scorecard=version)
+            committed = await self._commit(owned, after, self._nothing(owned), [], mark=mark)
+            self._use(owned, timeline)
+            return committed
 
     async def rescore(self, partition: int) -> Committed | None:
         """Bring some customers to the scorecard in use; None when all are or a page needed nothing."""
@@ -296,12 +269,13 @@ class SliceEngine:
             return committed
 
     async def _settle(self, owned: Owned, states: States, clock_us: int) -> Committed:
-        clock_us = max(clock_us, owned.checkpoint.clock_us)
         advanced = advance(
             states, Events.none(), clock_us, owned.timeline, self.calendar, self._lateness_us
         )
         after = replace(owned.checkpoint, clock_us=advanced.clock_us)
-        return await self._commit(owned, after, advanced, [], SCORE_FIELDS)
+        raised = advanced.clock_us > owned.checkpoint.clock_us
+        mark = self._mark(owned, clock_us=advanced.clock_us) if raised else None
+        return await self._commit(owned, after, advanced, [], SCORE_FIELDS, mark=mark)
 
     async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
         """States of customers, and how many of them are new."""
@@ -368,8 +342,14 @@ class SliceEngine:
         advanced: Advanced,
         messages: list[Message],
         fields: Sequence[str] = FIELDS,
+        mark: Mark | None = None,
     ) -> Committed:
         after = replace(after, commits=owned.checkpoint.commits + 1)
+        if mark is not None:
+            after = replace(after, mark=mark)
+            messages.append(mark_message(mark, partition=owned.partition, settings=self.settings))
+            if not mark.previous:  # what the first purchases were scored by, for those who replay
+                messages.append(scorecard_message(owned.timeline.card.scorecard, self.settings))
         states, partition, settings = advanced.states, owned.partition, self.settings
         messages += change_messages(
             advanced.changes, states, self._topics, partition, self.calendar, settings
@@ -392,12 +372,6 @@ class SliceEngine:
             soonest = int(states.numbers["next_review_us"].min())
             owned.next_due_us = min(owned.next_due_us, soonest)
         return Committed(partition, entry, messages, len(states))
-
-    def _own(self, partition: int) -> Owned:
-        owned = self.owned.get(partition)
-        if owned is None:
-            raise FencedError(f"partition {partition} is not ours")
-        return owned
 
 
 def _unique(ids: list[str]) -> tuple[list[str], np.ndarray[Any, Any]]:

@@ -9,6 +9,8 @@ import numpy as np
 
 from schemas.dead_letter import DeadLetter
 from schemas.decoding import DecodedBatch
+from schemas.mark import Mark, encode_mark
+from schemas.scorecard import Scorecard
 from scoring.business_calendar import BusinessCalendar
 from scoring.change_events import render
 from scoring.changes import ChangeLog
@@ -94,3 +96,24 @@ def change_messages(
         Message(topic=settings.changes_topic, key=key.encode(), value=body, headers=headers)
         for key, headers, body in rendered
     ]
+
+
+def mark_message(mark: Mark, *, partition: int, settings: Settings) -> Message:
+    """A mark for the journal."""
+    return Message(
+        topic=settings.journal_topic,
+        key=str(partition).encode(),
+        value=encode_mark(mark),
+        headers=[],
+        partition=partition,
+    )
+
+
+def scorecard_message(card: Scorecard, settings: Settings) -> Message:
+    """A scorecard for its topic, which keeps one record of each version."""
+    return Message(
+        topic=settings.scorecards_topic,
+        key=card.version.encode(),
+        value=card.model_dump_json().encode(),
+        headers=[],
+    )

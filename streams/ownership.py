@@ -102,6 +102,9 @@ class Ownership:
 
         async def attempt() -> Checkpoint | None:
             await self._check()
+            await (
+                self._relay.drain()
+            )  # Kafka shall have all our marks before we look for them there
             checkpoint = await step(partition)
             if checkpoint is not None:
                 await self._relay.recover(partition)

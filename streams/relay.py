@@ -6,6 +6,7 @@ At least once: a crash between publishing and trimming publishes again, with the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
@@ -21,7 +22,7 @@ _BATCH_MESSAGES = 5_000  # published before trimming
 class Publishes(Protocol):
     """What the relay needs of a producer."""
 
-    async def publish(self, messages: list[Message]) -> None:
+    async def publish(self, messages: Sequence[Message]) -> None:
         """Send in order and wait for all acknowledgements."""
 
 
@@ -34,9 +35,14 @@ class OutboxRelay:
     publisher : Publishes
     entries_max : int
         Entries waiting before `submit` waits too.
+    journal : str
+        Topic whose messages go first.
     """
 
-    def __init__(self, store: Store, publisher: Publishes, entries_max: int) -> None:
+    def __init__(
+        self, store: Store, publisher: Publishes, entries_max: int, journal: str = ""
+    ) -> None:
+        self._journal = journal
         self._store = store
         self._publisher = publisher
         self._waiting: asyncio.Queue[Committed] = asyncio.Queue(entries_max)
@@ -47,7 +53,7 @@ class OutboxRelay:
         while page := await self._store.outbox(partition, after, _PAGE):
             for _, packed in page:
                 messages = unpack_messages(packed)
-                await self._publisher.publish(messages)
+                await self._publish(messages)
                 count += len(messages)
             after = page[-1][0]
             await self._store.trim_outbox(partition, after)
@@ -67,12 +73,20 @@ class OutboxRelay:
                 batch.append(self._waiting.get_nowait())
                 size += len(batch[-1].messages)
             messages = [message for committed in batch for message in committed.messages]
-            await outlast("publishing", partial(self._publisher.publish, messages))
+            await outlast("publishing", partial(self._publish, messages))
             through = {committed.partition: committed.entry for committed in batch}
             for partition, entry in through.items():
                 await outlast("publishing", partial(self._store.trim_outbox, partition, entry))
             for _ in batch:
                 self._waiting.task_done()
+
+    async def _publish(self, messages: Sequence[Message]) -> None:
+        """The journal's marks first: what a change owes to them must be found again if it is seen."""
+        marks = [message for message in messages if message.topic == self._journal]
+        if marks:
+            await self._publisher.publish(marks)
+            messages = [message for message in messages if message.topic != self._journal]
+        await self._publisher.publish(messages)
 
     async def drain(self) -> None:
         """Wait until all that was submitted is published and trimmed."""

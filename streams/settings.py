@@ -62,6 +62,7 @@ class Settings(AccessSettings):
     dead_letter_topic: Topic = "transactions.dead-letter"
     scorecards_topic: Topic = "scorecards"
     samples_topic: Topic = "customer-samples"
+    journal_topic: Topic = "partition-journal"
 
     timezone: str = Field("UTC", description="Business time zone: where a purchase day begins.")
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="The only currency counted.")

@@ -22,10 +22,11 @@ from schemas.errors import (
     StoreUnavailableError,
 )
 from schemas.scorecard import Scorecard
-from state.codec import Message
 from state.store import Store
 from streams.engine import Committed, SliceEngine
+from streams.journal import KafkaJournal
 from streams.learner import Learner
+from streams.messages import scorecard_message
 from streams.ownership import Ownership
 from streams.patience import outlast
 from streams.publisher import Publisher
@@ -39,6 +40,7 @@ log = logging.getLogger("everscore")
 _DRAIN_SECONDS_MAX = 3.0  # what is not published at the end the next owner finds in the outbox
 _SCORECARD_POLL_SECONDS = 0.5
 _LESSON_POLL_SECONDS = 1.0
+_HELD_BACK_SECONDS = 0.05  # only after a rollback, and only where records come by two topics
 _STORE_CHECK_SECONDS = 1.0
 _FORSAKEN_SESSIONS = (
     2  # session timeouts: a worker that Kafka gave the partition to would have acted
@@ -84,7 +86,10 @@ class ScoringWorker:
         self.settings = settings
         self.store = store
         self.publisher = Publisher(settings)
-        self.relay = OutboxRelay(store, self.publisher, settings.relay_entries_max)
+        self.relay = OutboxRelay(
+            store, self.publisher, settings.relay_entries_max, settings.journal_topic
+        )
+        self.journal = KafkaJournal(settings)
         self.learner = Learner(settings)
         self.learns = False
         self.ready = asyncio.Event()
@@ -111,7 +116,7 @@ class ScoringWorker:
             )
         check = partial(check_installation, self.store, settings, partitions)
         await check()
-        self.engine = SliceEngine(self.store, settings, partitions)
+        self.engine = SliceEngine(self.store, settings, partitions, self.journal)
         self._consumer = app.consumer
         self.ownership = Ownership(settings, self.engine, self.relay, self._consumer, check)
 
@@ -126,17 +131,22 @@ class ScoringWorker:
 
     async def count(self, batch: RecordBatch) -> bool:
         """Process a batch in slices; False if it must not be acknowledged."""
-        size = self.settings.slice_records_max
+        topic, partition, size = batch.topic, batch.partition, self.settings.slice_records_max
         for start in range(0, len(batch.records), size):
-            done = await self._try(
-                batch.partition,
-                self.engine.process,
-                batch.topic,
-                batch.partition,
-                batch.records[start : start + size],
-            )
-            if not done:
-                return False
+            records = batch.records[start : start + size]
+            done = -1
+            while done <= records[-1].offset:
+                before = done
+                if not await self._try(partition, self.engine.process, topic, partition, records):
+                    return False
+                owned = self.engine.owned.get(partition)
+                if owned is None:  # given up meanwhile
+                    return False
+                done = owned.checkpoint.next_offsets[topic]
+                if done == before:  # held back until the other topic has come as far
+                    await self._consumer.seek_partition(TP(topic, partition), done)
+                    await asyncio.sleep(_HELD_BACK_SECONDS)
+                    return False
         return True
 
     async def _try(
@@ -197,9 +207,11 @@ class ScoringWorker:
             await asyncio.sleep(_SCORECARD_POLL_SECONDS)
 
     async def _adopt(self, partition: int, version: str) -> None:
-        async def step() -> None:
-            if await self.engine.adopt(partition, version):
+        async def step() -> Committed | None:
+            committed = await self.engine.adopt(partition, version)
+            if committed is not None:
                 log.info("partition %d is scored by %s", partition, version)
+            return committed
 
         await self._try(partition, step)
 
@@ -233,11 +245,12 @@ class ScoringWorker:
         return next(iter(self.engine.owned.values())).timeline[0].scorecard  # the bootstrap one
 
     async def _publish_scorecard(self, card: Scorecard) -> None:
-        body = card.model_dump_json().encode()
-        await self.store.save_scorecard(card.version, body, current=True)
-        await self.publisher.publish(
-            [Message(self.settings.scorecards_topic, card.version.encode(), body, [])]
-        )
+        """Kafka has a scorecard before any partition adopts it, so that it can never be lost."""
+        version, body = card.version, card.model_dump_json().encode()
+        await self.store.save_scorecard(version, body, current=False)
+        kept = Scorecard.model_validate_json((await self.store.scorecards())[version])
+        await self.publisher.publish([scorecard_message(kept, self.settings)])
+        await self.store.save_scorecard(version, body, current=True)
 
     async def close(self) -> None:
         """Publish what was committed, if Kafka takes it at once, and let go of all connections."""
@@ -245,5 +258,6 @@ class ScoringWorker:
             async with asyncio.timeout(_DRAIN_SECONDS_MAX):
                 await self.relay.drain()
         await self.publisher.stop()
+        await self.journal.close()
         self.learner.stop()
         await self.store.close()

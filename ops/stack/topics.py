@@ -86,7 +86,7 @@ def declared_topics(settings: Settings, partitions: int) -> tuple[Topic, ...]:
     Examples
     --------
     >>> [topic.partitions for topic in declared_topics(Settings.model_construct(), 8)]
-    [8, 8, 8, 1, 1, 1]
+    [8, 8, 8, 8, 1, 1, 1]
     """
     for_ever = {"retention.ms": "-1"}  # whatever their records' timestamps say
     latest = {"cleanup.policy": "compact"}
@@ -100,6 +100,7 @@ def declared_topics(settings: Settings, partitions: int) -> tuple[Topic, ...]:
         Topic(settings.transactions_topic, partitions, purchases),
         Topic(settings.rekeyed_topic, partitions, purchases),
         Topic(settings.changes_topic, partitions),
+        Topic(settings.journal_topic, partitions, for_ever),
         Topic(settings.dead_letter_topic, 1, dead),
         Topic(settings.scorecards_topic, 1, latest),
         Topic(settings.samples_topic, 1, latest),

@@ -115,23 +115,48 @@ async def test_server_stopped_and_killed_under_load_is_waited_for_and_nothing_is
         assert "Traceback" not in said
 
 
-async def test_flushed_redis_is_noticed_while_idle_and_everything_is_counted_anew(
+async def test_flushed_redis_is_noticed_while_idle_and_every_change_is_told_again_under_its_id(
     stack: LocalStack, tmp_path: Path
 ) -> None:
-    purchases = cdnow_of(400)
-    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+    purchases = cdnow_of(1_500)
+    async with Installation(stack, tmp_path) as here:
         for _ in range(2):
             here.start_worker()
         await here.shared_by(2)
         await here.produce([(p.value, p.customer_id) for p in purchases])
         await here.until(lambda p: p.read == len(purchases))
-        await here.settled()
+        await scored_alike(here)
         hashes, installation = await here.hashes(), await here.store.installation()
+        adoptions = await adoptions_of(here)
+        assert {len(adopted) for adopted in adoptions} != {1}, "nothing was learnt"
         changes = await changes_of(here)
+        assert {change["cause"] for change in changes.values()} >= {"silence", "scorecard"}
+
         async with Redis.from_url(here.settings.redis) as redis:
             await redis.flushall()  # the server is this module's own
         await here.until(lambda p: p.read == len(purchases))
-        await here.settled()
-        assert await here.hashes() == hashes
+        await scored_alike(here)
         assert await here.store.installation() == installation
-        assert await changes_of(here) == changes  # told twice, each under its one id
+        assert await adoptions_of(here) == adoptions
+        assert await here.hashes() == hashes
+        assert await changes_of(here) == changes
+
+
+async def adoptions_of(here: Installation) -> list[Any]:
+    """What each partition was scored by, and since when."""
+    return [(await here.store.checkpoint(p)).adoptions for p in range(here.partitions)]
+
+
+async def scored_alike(here: Installation) -> None:
+    """Wait until learning, re-scoring and silence have come to rest."""
+    while True:
+        before = await here.hashes()
+        await here.settled()
+        current = await here.store.current_scorecard()
+        adopted = {adoptions[-1][1] for adoptions in await adoptions_of(here) if adoptions}
+        scored = {fields["scorecard"].decode() for fields in before.values()}
+        if adopted == scored == {current}:
+            await pause(2)  # the learner looks once a second
+            if await here.hashes() == before:
+                return
+        await pause(0.2)

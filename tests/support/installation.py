@@ -49,7 +49,9 @@ class Installation:
         self.partitions = partitions
         for field, topic in topics.items():
             # The in-memory broker keeps 5 MB of a partition: every change is to be read again.
-            counts = {"transactions_topic": partitions, "rekeyed_topic": partitions}
+            counts = dict.fromkeys(
+                ("transactions_topic", "rekeyed_topic", "journal_topic"), partitions
+            )
             counts["changes_topic"] = 16
             stack.create_topic(topic, counts.get(field, 1))
         self.store = redis_store(self.settings)

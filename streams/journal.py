@@ -1,0 +1,169 @@
+"""Reading the journal back: the marks that Kafka has and a checkpoint lacks.
+
+There are none unless Redis was rolled back or flushed after they were published. A worker comes to them
+again at the same places, and so tells the same history with the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.errors import BrokerUnavailableError
+from schemas.mark import Mark, decode_mark
+from state.store import Checkpoint
+from streams.connections import kafka_access
+from streams.kafka_refusals import kafka_error
+from streams.settings import Settings
+
+_PAGE = 64  # marks read first, from the end; twice as many each time that this was not enough
+_READ_MS = 200
+_READ_SECONDS_MAX = 30.0
+
+
+class KafkaJournal:
+    """The journal as a worker reads it; one partition at a time.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer: Any = None
+        self._lock = asyncio.Lock()
+
+    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
+        """The marks that follow a checkpoint's last one, in order.
+
+        Raises
+        ------
+        ConfigurationError
+            Kafka refuses us.
+        BrokerUnavailableError
+            It does not answer.
+        """
+        async with self._lock:
+            try:
+                found = await self._read_back(partition, checkpoint)
+            except KafkaError as error:
+                raise kafka_error(self._settings, error, "did not show the journal") from error
+        return chain_after(checkpoint.mark, found)
+
+    async def scorecards(self) -> dict[str, bytes]:
+        """All scorecards ever published, by version.
+
+        Raises
+        ------
+        ConfigurationError
+            Kafka refuses us.
+        BrokerUnavailableError
+            It does not answer.
+        """
+        async with self._lock:
+            try:
+                consumer = await self._open()
+                tp = TopicPartition(self._settings.scorecards_topic, 0)
+                consumer.assign([tp])
+                start, end = await self._bounds(tp)
+                records = await self._read(tp, start, end)
+            except KafkaError as error:
+                raise kafka_error(self._settings, error, "did not show the scorecards") from error
+        return {record.key.decode(): record.value for record in records}
+
+    async def _bounds(self, tp: TopicPartition) -> tuple[int, int]:
+        first = await self._consumer.beginning_offsets([tp])
+        return first[tp], (await self._consumer.end_offsets([tp]))[tp]
+
+    async def _read_back(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
+        """Marks from the end of the journal back to one that the checkpoint has come to."""
+        consumer = await self._open()
+        tp = TopicPartition(self._settings.journal_topic, partition)
+        consumer.assign([tp])
+        first, end = await self._bounds(tp)
+        page = _PAGE
+        while True:
+            start = max(first, end - page)
+            marks = [decode_mark(record.value) for record in await self._read(tp, start, end)]
+            if start == first or (marks and not is_ahead(marks[0], checkpoint)):
+                return marks
+            page *= 2
+
+    async def _read(self, tp: TopicPartition, start: int, end: int) -> list[Any]:
+        records: list[Any] = []
+        self._consumer.seek(tp, start)
+        async with _in_time():
+            while await self._consumer.position(tp) < end:
+                for batch in (await self._consumer.getmany(timeout_ms=_READ_MS)).values():
+                    records += batch
+        return records
+
+    async def _open(self) -> Any:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._settings.kafka,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=self._settings.fetch_max_wait_ms,
+                **kafka_access(self._settings),
+            )
+            try:
+                await consumer.start()
+            except KafkaError:
+                await consumer.stop()
+                raise
+            self._consumer = consumer
+        return self._consumer
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_READ_SECONDS_MAX):
+            yield
+    except TimeoutError:
+        raise BrokerUnavailableError(
+            f"Kafka did not show its records in {_READ_SECONDS_MAX:.0f} s."
+        ) from None
+
+
+def is_ahead(mark: Mark, checkpoint: Checkpoint) -> bool:
+    """Whether a partition that stands at a checkpoint has yet to come to a mark."""
+    offsets = checkpoint.next_offsets
+    return mark.clock_us > checkpoint.clock_us or any(
+        offset > offsets.get(topic, 0) for topic, offset in mark.offsets.items()
+    )
+
+
+def chain_after(last: Mark | None, found: list[Mark]) -> list[Mark]:
+    """The marks that follow one another from `last` on; of two that follow the same, the first told.
+
+    Examples
+    --------
+    >>> place = {"clock_us": 0, "scorecard": "bootstrap-0", "reading": "t"}
+    >>> one = Mark.after(None, offsets={"t": 0}, **place)
+    >>> two = Mark.after(one, offsets={"t": 5}, **place)
+    >>> late = Mark.after(one, offsets={"t": 7}, **place)
+    >>> chain_after(one, [one, two, late]) == [two]
+    True
+    """
+    following: dict[str, Mark] = {}
+    for mark in found:
+        following.setdefault(mark.previous, mark)
+    chain: list[Mark] = []
+    at = "" if last is None else last.id
+    while at in following:
+        chain.append(following.pop(at))
+        at = chain[-1].id
+    return chain
