@@ -147,11 +147,17 @@ def test_topics_are_declared_as_the_design_says() -> None:
         "transactions": 12,
         "transactions.rekeyed": 12,
         "segment-changes": 12,
+        "partition-journal": 12,
         "transactions.dead-letter": 1,
         "scorecards": 1,
         "customer-samples": 1,
     }
-    for name in ("transactions", "transactions.rekeyed", "transactions.dead-letter"):
+    for name in (
+        "transactions",
+        "transactions.rekeyed",
+        "transactions.dead-letter",
+        "partition-journal",
+    ):
         assert topics[name].settings["retention.ms"] == "-1"
     for name in ("scorecards", "customer-samples"):
         assert topics[name].settings == {"cleanup.policy": "compact"}
