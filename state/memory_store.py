@@ -17,7 +17,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.hashes: dict[tuple[int, str], dict[str, bytes]] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
-        self.reviews: dict[int, dict[str, float]] = {}
+        self.due_at: dict[int, dict[str, float]] = {}
         self._outboxes: dict[int, dict[int, bytes]] = {}
         self._entries = 0
         self._installation: dict[str, str] = {}
@@ -58,7 +58,7 @@ class MemoryStore:
         }  # all of it before any of it is kept
         for customer_id, fields in written.items():
             self.hashes[commit.partition, customer_id] = fields
-        reviews = self.reviews.setdefault(commit.partition, {})
+        reviews = self.due_at.setdefault(commit.partition, {})
         reviews.update(zip(commit.customer_ids, commit.due_at, strict=True))
         self.checkpoints[commit.partition] = replace(
             commit.after,
@@ -78,21 +78,28 @@ class MemoryStore:
         until = until_us / 1e6
         ripe = sorted(
             (at, customer_id)
-            for customer_id, at in self.reviews.get(partition, {}).items()
+            for customer_id, at in self.due_at.get(partition, {}).items()
             if at <= until
         )
         return [customer_id for _, customer_id in ripe[:limit]]
 
     async def next_due_us(self, partition: int) -> int:
         """See `Store.next_due_us`."""
-        earliest = min(self.reviews.get(partition, {}).values(), default=math.inf)
+        earliest = min(self.due_at.get(partition, {}).values(), default=math.inf)
         return NEVER_US if earliest == math.inf else round(earliest * 1e6)
 
     async def customers(self, partition: int, cursor: int, count: int) -> tuple[int, list[str]]:
         """See `Store.customers`."""
-        ids = list(self.reviews.get(partition, {}))
+        cursor, page = await self.reviews(partition, cursor, count)
+        return cursor, [customer_id for customer_id, _ in page]
+
+    async def reviews(
+        self, partition: int, cursor: int, count: int
+    ) -> tuple[int, list[tuple[str, float]]]:
+        """See `Store.reviews`."""
+        pairs = list(self.due_at.get(partition, {}).items())
         end = cursor + count
-        return (end if end < len(ids) else 0), ids[cursor:end]
+        return (end if end < len(pairs) else 0), pairs[cursor:end]
 
     async def outbox(self, partition: int, after: str, count: int) -> list[tuple[str, bytes]]:
         """See `Store.outbox`."""

@@ -199,11 +199,18 @@ class RedisStore:
 
     async def customers(self, partition: int, cursor: int, count: int) -> tuple[int, list[str]]:
         """See `Store.customers`."""
+        cursor, page = await self.reviews(partition, cursor, count)
+        return cursor, [customer_id for customer_id, _ in page]
+
+    async def reviews(
+        self, partition: int, cursor: int, count: int
+    ) -> tuple[int, list[tuple[str, float]]]:
+        """See `Store.reviews`."""
         async with self._reachable():
             cursor, page = await self._redis.zscan(
                 self._keys.due(partition), cursor=cursor, count=count
             )
-        return int(cursor), [customer_id.decode() for customer_id, _ in page]
+        return int(cursor), [(customer_id.decode(), float(at)) for customer_id, at in page]
 
     async def outbox(self, partition: int, after: str, count: int) -> list[tuple[str, bytes]]:
         """See `Store.outbox`."""

@@ -139,6 +139,11 @@ class Store(Protocol):
     async def customers(self, partition: int, cursor: int, count: int) -> tuple[int, list[str]]:
         """About `count` customers and the cursor to go on with; 0 begins and ends."""
 
+    async def reviews(
+        self, partition: int, cursor: int, count: int
+    ) -> tuple[int, list[tuple[str, float]]]:
+        """About `count` customers with their review times in seconds since 1970 UTC, likewise."""
+
     async def outbox(self, partition: int, after: str, count: int) -> list[tuple[str, bytes]]:
         """Entries not yet trimmed, the oldest first, beginning after an entry id ("" for all)."""
 

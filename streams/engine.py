@@ -18,7 +18,7 @@ from schemas.errors import InvariantError
 from schemas.mark import Mark
 from scoring.advance import Advanced, Events, advance
 from scoring.business_calendar import BusinessCalendar
-from scoring.states import States
+from scoring.states import UNKNOWN_US, States
 from scoring.timeline import Timeline
 from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
 from state.fields import FIELDS, SCORE_FIELDS
@@ -188,7 +188,7 @@ class SliceEngine(Holdings):
     @staticmethod
     def _use(owned: Owned, timeline: Timeline) -> None:
         """Score by a timeline from now on; only after its commit, or a refused one would show."""
-        if timeline.current != owned.timeline.current:
+        if timeline.adoptions != owned.timeline.adoptions:
             owned.timeline = timeline
             owned.rescore_cursor = 0
 
@@ -241,9 +241,12 @@ class SliceEngine(Holdings):
                 return None
             if version not in self.scorecards:
                 await self.load_scorecards()
-            timeline = self._timeline(owned.timeline.adoptions)
             clock_us = owned.checkpoint.clock_us
-            timeline.adopt(clock_us, self.scorecards[version])
+            if owned.checkpoint.mark is None:  # nothing was ever scored here
+                timeline = self._timeline([(UNKNOWN_US, version)])
+            else:
+                timeline = self._timeline(owned.timeline.adoptions)
+                timeline.adopt(clock_us, self.scorecards[version])
             after = replace(owned.checkpoint, adoptions=tuple(timeline.adoptions))
             mark = self._mark(owned, clock_us=clock_us, scorecard=version)
             committed = await self._commit(owned, after, self._nothing(owned), [], mark=mark)

@@ -11,6 +11,7 @@ from ops.cli.doctor import doctor
 from ops.cli.replay import replay
 from ops.cli.stack import stack
 from ops.cli.tail import tail
+from ops.cli.verify import verify
 from ops.cli.worker import worker
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for run in (demo, worker, replay, lookup, explain, tail, doctor):
+for run in (demo, worker, replay, lookup, explain, tail, verify, doctor):
     app.command()(run)
 app.add_typer(dlq, name="dlq")
 app.add_typer(stack, name="stack")

@@ -1,0 +1,1 @@
+"""Replaying the log to find out whether Redis and the published changes are what it leads to."""

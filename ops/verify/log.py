@@ -1,0 +1,98 @@
+"""Reading stretches of Kafka's log for a replay: in order, in bounded memory, in no group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.connections import kafka_access
+from streams.kafka_check import check_kafka
+from streams.kafka_refusals import kafka_error
+from streams.settings import Settings
+
+_READ_MS = 500
+_FETCH_BYTES_MAX = 16 * 1024 * 1024
+_RECORDS_MAX = 20_000  # of one batch: a replay has no latency to keep
+
+
+Span = tuple[int, int]  # first offset, and the offset after the last
+
+
+class LogReader:
+    """One consumer, used for one stretch after the other.
+
+    Parameters
+    ----------
+    consumer : a started aiokafka consumer
+    settings : Settings
+    """
+
+    def __init__(self, consumer: Any, settings: Settings) -> None:
+        self._consumer = consumer
+        self._settings = settings
+
+    async def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, Span]:
+        """First offset that Kafka holds of each partition, and the end of its log."""
+        tps = [TopicPartition(topic, partition) for partition in partitions]
+        firsts = await self._consumer.beginning_offsets(tps)
+        ends = await self._consumer.end_offsets(tps)
+        return {tp.partition: (firsts[tp], ends[tp]) for tp in tps}
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        return (await check_kafka(self._settings, topics=[topic]))[topic]
+
+    async def read(self, topic: str, spans: Mapping[int, Span]) -> AsyncIterator[list[Any]]:
+        """Records of some partitions, from the first offset of each span up to its end; in batches."""
+        ends = {
+            TopicPartition(topic, partition): end
+            for partition, (start, end) in spans.items()
+            if start < end
+        }
+        self._consumer.assign(list(ends))
+        for tp in ends:
+            self._consumer.seek(tp, spans[tp.partition][0])
+        left = set(ends)
+        while left:
+            found = await self._consumer.getmany(
+                *left, timeout_ms=_READ_MS, max_records=_RECORDS_MAX
+            )
+            for tp, records in found.items():
+                wanted = [record for record in records if record.offset < ends[tp]]
+                if wanted:
+                    yield wanted
+            left = {tp for tp in left if await self._consumer.position(tp) < ends[tp]}
+
+
+@asynccontextmanager
+async def open_log(settings: Settings) -> AsyncIterator[LogReader]:
+    """A reader of all topics of an installation.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        No broker answers.
+    ConfigurationError
+        Kafka refuses us.
+    """
+    await check_kafka(settings, topics=[settings.transactions_topic])
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        enable_auto_commit=False,
+        auto_offset_reset="none",  # "earliest" would hide that records are gone
+        isolation_level="read_committed",
+        fetch_max_wait_ms=settings.fetch_max_wait_ms,
+        max_partition_fetch_bytes=_FETCH_BYTES_MAX,
+        **kafka_access(settings),
+    )
+    try:
+        await consumer.start()
+        yield LogReader(consumer, settings)
+    except KafkaError as error:
+        raise kafka_error(settings, error, "does not let us read its log") from error
+    finally:
+        await consumer.stop()
