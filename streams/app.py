@@ -149,6 +149,7 @@ def build_app(settings: Settings, store: Store) -> faust.App:
         worker.watch_over_store_forever,
         worker.follow_scorecards_forever,
         worker.learn_forever,
+        worker.beat_forever,
     )
     app.task(timers.run)
 

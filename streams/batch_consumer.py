@@ -219,6 +219,10 @@ class BatchConsumer(driver.Consumer):
         super().on_buffer_drop(tp)
         self._room.set()
 
+    async def connected(self) -> bool:
+        """Whether any broker is connected; the consumer answers in its own thread."""
+        return await self._thread.connected()
+
     def lag(self, tp: TP) -> int | None:
         """Offsets between what is acknowledged and the end of the log as last seen.
 

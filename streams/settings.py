@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -50,6 +51,9 @@ class Settings(AccessSettings):
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
         description="Static membership: a worker that comes back under this name, which no other "
         "may bear, within the session timeout, has its partitions again without a rebalance.",
+    )
+    heartbeat: Path | None = Field(
+        None, description="File in which a worker says every second that it is well."
     )
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         "none", description="Of what is published; all but gzip need `pip install aiokafka[all]`."

@@ -24,6 +24,7 @@ from schemas.errors import (
 from schemas.scorecard import Scorecard
 from state.store import Store
 from streams.engine import Committed, SliceEngine
+from streams.heartbeat import BEAT_SECONDS, Heartbeat
 from streams.journal import KafkaJournal
 from streams.learner import Learner
 from streams.messages import scorecard_message
@@ -251,6 +252,31 @@ class ScoringWorker:
         kept = Scorecard.model_validate_json((await self.store.scorecards())[version])
         await self.publisher.publish([scorecard_message(kept, self.settings)])
         await self.store.save_scorecard(version, body, current=True)
+
+    async def beat_forever(self) -> None:
+        """Say every second that the event loops turn, and what is done in them."""
+        path = self.settings.heartbeat
+        if path is None:
+            return
+        try:
+            path.unlink(missing_ok=True)  # of a worker before this one
+            path.touch()
+            path.unlink()
+        except OSError as error:
+            raise ConfigurationError(
+                f"EVERSCORE_HEARTBEAT: cannot write {path}: {error.strerror}",
+                hint="Name a file in a folder that this user may write.",
+            ) from None
+        await self.ready.wait()
+        while True:
+            connected = await self._consumer.connected()  # through the consumer's own event loop
+            given = self._consumer.assignment()
+            owned = set(self.engine.owned)
+            waiting = {tp.partition for tp in given if tp.topic in self.settings.input_topics}
+            beat = Heartbeat(sorted(owned), sorted(waiting - owned), connected)
+            with suppress(OSError):  # a disk that is full is no reason to stop counting
+                beat.write(path)
+            await asyncio.sleep(BEAT_SECONDS)
 
     async def close(self) -> None:
         """Publish what was committed, if Kafka takes it at once, and let go of all connections."""
