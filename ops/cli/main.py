@@ -11,6 +11,7 @@ from ops.cli.doctor import doctor
 from ops.cli.replay import replay
 from ops.cli.stack import stack
 from ops.cli.tail import tail
+from ops.cli.topics import topics
 from ops.cli.verify import verify
 from ops.cli.worker import worker
 
@@ -25,6 +26,7 @@ for run in (demo, worker, replay, lookup, explain, tail, verify, doctor):
     app.command()(run)
 app.add_typer(dlq, name="dlq")
 app.add_typer(stack, name="stack")
+app.add_typer(topics, name="topics")
 
 if __name__ == "__main__":
     app()

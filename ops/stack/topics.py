@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -46,11 +46,14 @@ class Topic:
         At least 1.
     settings : mapping of str to str
         By Kafka's names; what is not named stays the broker's business.
+    replication : int
+        Copies of each partition, when it is created.
     """
 
     name: str
     partitions: int
     settings: Mapping[str, str] = field(default_factory=dict)
+    replication: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class TopicReport:
     differing: tuple[str, ...]
 
 
-def declared_topics(settings: Settings, partitions: int) -> tuple[Topic, ...]:
+def declared_topics(settings: Settings, partitions: int, replication: int = 1) -> tuple[Topic, ...]:
     """Every topic of an installation.
 
     Parameters
@@ -78,6 +81,8 @@ def declared_topics(settings: Settings, partitions: int) -> tuple[Topic, ...]:
         Names, and the size of the largest record.
     partitions : int
         Of what is keyed by customer.
+    replication : int
+        Copies of each partition, where they are created.
 
     Returns
     -------
@@ -96,7 +101,7 @@ def declared_topics(settings: Settings, partitions: int) -> tuple[Topic, ...]:
         **for_ever,
         "max.message.bytes": str(max(record + _ROOM_BYTES, _DEAD_LETTER_BYTES_MAX)),
     }
-    return (
+    topics = (
         Topic(settings.transactions_topic, partitions, purchases),
         Topic(settings.rekeyed_topic, partitions, purchases),
         Topic(settings.changes_topic, partitions),
@@ -105,6 +110,7 @@ def declared_topics(settings: Settings, partitions: int) -> tuple[Topic, ...]:
         Topic(settings.scorecards_topic, 1, latest),
         Topic(settings.samples_topic, 1, latest),
     )
+    return tuple(replace(topic, replication=replication) for topic in topics)
 
 
 def apart(work: Coroutine[Any, Any, T]) -> T:
@@ -180,7 +186,9 @@ async def _admin(bootstrap: str, access: Mapping[str, Any]) -> AsyncIterator[AIO
 
 async def _create(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[str]:
     wanted = [
-        NewTopic(topic.name, topic.partitions, 1, topic_configs=dict(topic.settings))
+        NewTopic(
+            topic.name, topic.partitions, topic.replication, topic_configs=dict(topic.settings)
+        )
         for topic in topics
     ]
     created = []
