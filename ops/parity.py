@@ -92,7 +92,6 @@ async def compare_with_lifetimes(
 
 def _lifetimes_summary(transactions: Sequence[SourceTransaction], observed_until: datetime) -> Any:
     import pandas as pd  # noqa: PLC0415 - slow to import
-    from lifetimes.utils import summary_data_from_transaction_data  # noqa: PLC0415 - slow to import
 
     frame = pd.DataFrame(
         {
@@ -105,6 +104,10 @@ def _lifetimes_summary(transactions: Sequence[SourceTransaction], observed_until
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lifetimes uses what pandas has deprecated
+        from lifetimes.utils import (  # noqa: PLC0415 - slow to import
+            summary_data_from_transaction_data,
+        )
+
         summary = summary_data_from_transaction_data(
             frame,
             "customer",
