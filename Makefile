@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint schemas lock clean
+.PHONY: demo test docker-test services images lint schemas lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -17,6 +17,15 @@ demo: $(READY)  ## 69,659 real purchases become living segments; KEEP=1 leaves i
 
 test: $(READY)  ## unit, property, parity, contract and integration tests
 	$(BIN)/python -m pytest $(ARGS)
+
+docker-test: $(READY)  ## docker-compose.yml and the Docker stack, in containers; REQUIRE_DOCKER=1 skips nothing
+	$(BIN)/python -m pytest -m docker tests/docker $(ARGS)
+
+services:  ## on Debian, as root: install Java, Maven, Redis and Docker where they are missing
+	@sh ops/stack/debian.sh
+
+images: $(READY)  ## stand-ins for the container images that no registry gives
+	@$(BIN)/python -m ops.stack.images
 
 lint: $(READY)  ## formatting, lint, types and the layering contract
 	$(BIN)/ruff format --check .

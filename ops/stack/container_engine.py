@@ -17,6 +17,7 @@ from testcontainers.core.docker_client import DockerClient, get_docker_host
 
 from schemas.errors import ConfigurationError
 
+_USUAL_ADDRESS = "unix:///var/run/docker.sock"
 _ENGINE_SECONDS_MAX = 2  # an engine of this machine answers in 0.01 s
 _REGISTRY_SECONDS_MAX = 5
 
@@ -41,16 +42,28 @@ def check_engine(images: Iterable[str]) -> None:
     ConfigurationError
         Names what is missing, and what to do about it.
     """
-    host = get_docker_host() or ""
-    if host.startswith(("tcp://", "ssh://", "http")):
-        raise ConfigurationError(f"Docker runs elsewhere, at {host}.", hint=_ENGINE_HINT)
+    address = get_docker_host() or _USUAL_ADDRESS
+    if not address.startswith("unix://"):
+        raise ConfigurationError(f"Docker runs elsewhere, at {address}.", hint=_ENGINE_HINT)
     try:
+        # Before the engine's own client, which leaves a socket open where nobody answers.
+        _ping(address.removeprefix("unix://"))
         with closing(DockerClient(timeout=_ENGINE_SECONDS_MAX).client) as client:
-            client.ping()
             for image in images:
                 _check_image(client, image)
     except (DockerException, OSError) as error:  # those of the library below it are OSErrors
-        raise ConfigurationError(f"Docker does not answer: {error}", hint=_ENGINE_HINT) from None
+        raise ConfigurationError(
+            f"Docker does not answer at {address}: {error}.", hint=_ENGINE_HINT
+        ) from None
+
+
+def _ping(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.settimeout(_ENGINE_SECONDS_MAX)
+        engine.connect(path)
+        engine.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+        if not engine.recv(1):
+            raise OSError("it hung up")
 
 
 def _check_image(client: Any, image: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from ops.stack.engine import running_engine
 from ops.stack.images.stand_ins import ensure_images
 from schemas.errors import ConfigurationError
+from tests.support.compose_project import compose_command
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,7 @@ def images(say: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory)
     """An engine that answers and every image under its name."""
     try:
         with running_engine(tmp_path_factory.mktemp("engine") / "dockerd.log"):
+            compose_command()
             ensure_images(say)
             yield
     except ConfigurationError as error:

@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from ops.stack.images.commands import need
 from ops.stack.processes import HOST, choose_port
 
 REPOSITORY = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ class ComposeProject:
             "EVERSCORE_STACK_REDIS_PORT": str(redis_port),
             **environment,
         }
-        self._command = [*_compose(), "--project-name", self.name]
+        self._command = [*compose_command(), "--project-name", self.name]
 
     def compose(self, *words: str) -> str:
         """One compose command to its end."""
@@ -98,12 +99,20 @@ def docker(*words: str) -> str:
     return _run(["docker", *words], {**os.environ})
 
 
-def _compose() -> list[str]:
-    """Compose's second version if it is there, else its first."""
+def compose_command() -> list[str]:
+    """Compose's second version if it is there, else its first.
+
+    Raises
+    ------
+    ConfigurationError
+        Neither is.
+    """
     plugin = subprocess.run(
         ["docker", "compose", "version"], capture_output=True, check=False, timeout=60
     )
-    return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+    if plugin.returncode == 0:
+        return ["docker", "compose"]
+    return [need("docker-compose", "`make services` installs it on Debian.")]
 
 
 def _run(words: list[str], environment: dict[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from schemas.errors import ConfigurationError
@@ -26,13 +26,7 @@ def need(program: str, hint: str) -> str:
     return found
 
 
-def run(
-    command: Sequence[str | Path],
-    seconds_max: float,
-    *,
-    folder: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> str:
+def run(command: Sequence[str | Path], seconds_max: float) -> str:
     """What a program writes to its standard output.
 
     Raises
@@ -45,8 +39,6 @@ def run(
     try:
         done = subprocess.run(  # noqa: S603 - our own words only
             words,
-            cwd=folder,
-            env=environment,
             capture_output=True,
             text=True,
             errors="replace",

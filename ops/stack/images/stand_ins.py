@@ -96,7 +96,8 @@ def _ensure(image: str, digest: str, build: Callable[[str, str], None], say: Say
     if found is None and _pull(image):
         say(f"{image}: pulled")
         return
-    say(f"{image}: no registry gives it; building a stand-in …")
+    reason = "no registry gives it" if found is None else "the stand-in's recipe has changed"
+    say(f"{image}: {reason}; building …")
     began = time.monotonic()
     build(image, f"{LABEL}={digest}")
     built = find_image(image)
