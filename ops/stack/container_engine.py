@@ -26,7 +26,7 @@ _PID_LABEL = "everscore.owner-pid"
 _MACHINE_LABEL = "everscore.owner-machine"
 
 _ENGINE_HINT = "Start Docker, or choose another stack."
-_IMAGE_HINT = "`make images` builds a stand-in from Debian's packages."
+_IMAGE_HINT = "`python -m ops.stack.images` builds a stand-in on Debian."
 
 
 def check_engine(images: Iterable[str]) -> None:
@@ -97,12 +97,13 @@ def remove_orphans() -> None:
             testcontainers_config.ryuk_disabled = True
         ours = {"label": f"{_MACHINE_LABEL}={socket.gethostname()}"}
         for container in client.containers.list(all=True, filters=ours):
-            if not _exists(int(container.labels[_PID_LABEL])):
+            if not process_exists(int(container.labels[_PID_LABEL])):
                 with suppress(APIError):  # somebody else is removing it
                     container.remove(force=True, v=True)
 
 
-def _exists(pid: int) -> bool:
+def process_exists(pid: int) -> bool:
+    """Whether a process of this machine has that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

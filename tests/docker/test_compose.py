@@ -23,7 +23,7 @@ pytestmark = pytest.mark.docker
 
 PARTITIONS = 4  # the file's default
 SLICE = 10_000
-COUNTED_SECONDS_MAX = 120.0
+COUNTED_SECONDS_MAX = 300.0  # the demo takes 20 s, on a machine that is busy 70 s
 # What a careless compose file would hand on to every container.
 CANARY = f"canary-{uuid.uuid4().hex}"
 SERVICES = {"kafka", "redis", "topics", "worker"}
@@ -33,6 +33,7 @@ SERVICES = {"kafka", "redis", "topics", "worker"}
 def project(images, say) -> Iterator[ComposeProject]:
     """Everything of the file with two workers; gone afterwards, whatever happened."""
     project = ComposeProject(EVERSCORE_KAFKA_PASSWORD=CANARY, EVERSCORE_REDIS_PASSWORD=CANARY)
+    project.remove_orphans()
     began = time.monotonic()
     project.compose("build", "worker")
     say(f"everscore:latest: built in {time.monotonic() - began:.1f} s")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 import uuid
 from pathlib import Path
 from typing import Any
 
+from ops.stack.container_engine import process_exists
 from ops.stack.images.commands import need
 from ops.stack.processes import HOST, choose_port
 
 REPOSITORY = Path(__file__).parents[2]
+_PREFIX = "everscore-ci-"
+_PROJECT_LABEL = "com.docker.compose.project"
 _COMMAND_SECONDS_MAX = 900.0  # building our image fetches 150 MB
 _HEALTHY_SECONDS_MAX = 180.0
 _POLL_SECONDS = 0.5
@@ -29,7 +33,7 @@ class ComposeProject:
     """
 
     def __init__(self, **environment: str) -> None:
-        self.name = f"everscore-ci-{uuid.uuid4().hex[:8]}"
+        self.name = f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}"
         kafka_port = choose_port(None)
         redis_port = choose_port(None, reserved=[kafka_port])
         self.kafka = f"{HOST}:{kafka_port}"
@@ -46,6 +50,14 @@ class ComposeProject:
         """One compose command to its end."""
         return _run([*self._command, *words], self._environment)
 
+    def remove_orphans(self) -> None:
+        """Take away projects whose process was killed: they would restart themselves for ever."""
+        for name in set(_project_names()):
+            owner = re.match(rf"{_PREFIX}(\d+)-", name)
+            if owner is not None and not process_exists(int(owner[1])):
+                down = ["--project-name", name, "down", "--volumes"]
+                _run([*compose_command(), *down], self._environment)
+
     def up(self, workers: int) -> float:
         """Bring everything up and wait until it is healthy; the seconds it took."""
         began = time.monotonic()
@@ -61,7 +73,7 @@ class ComposeProject:
 
     def containers(self, service: str | None = None) -> list[dict[str, Any]]:
         """What the engine knows of each container, ended ones too."""
-        label = f"label=com.docker.compose.project={self.name}"
+        label = f"label={_PROJECT_LABEL}={self.name}"
         ids = docker("ps", "--all", "--quiet", "--no-trunc", "--filter", label).split()
         found: list[dict[str, Any]] = json.loads(docker("inspect", *ids)) if ids else []
         return [one for one in found if service in {None, service_of(one)}]
@@ -81,6 +93,10 @@ class ComposeProject:
     def logs(self) -> str:
         """The end of every container's log."""
         return self.compose("logs", "--no-color", "--tail", "60")
+
+
+def _project_names() -> list[str]:
+    return docker("ps", "--all", "--format", f'{{{{.Label "{_PROJECT_LABEL}"}}}}').split()
 
 
 def service_of(container: dict[str, Any]) -> str:
