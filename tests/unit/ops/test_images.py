@@ -38,7 +38,8 @@ def test_image_is_built_on_the_base_that_has_a_stand_in():
 
 def test_compose_file_fixes_no_container_name_and_carries_no_secret():
     assert "container_name" not in COMPOSE
-    assert not re.search(r"(?i)(password|secret|token)\S*:\s*\S", COMPOSE)
+    said = re.sub(r"^ *#.*$", "", COMPOSE, flags=re.MULTILINE)
+    assert not re.search(r"(?i)(password|secret|token)\S*:\s*\S", said)
 
 
 def names_of(part: str) -> set[str]:
