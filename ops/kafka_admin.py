@@ -11,7 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin.config_resource import ConfigResourceType
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.admin import DescribeConfigsRequest
 
 _REQUEST_MS = 10_000
 OPEN: Mapping[str, Any] = MappingProxyType({})  # no TLS, no name, no password
@@ -47,30 +49,56 @@ async def open_admin(
         await admin.close()
 
 
+async def answering_node(admin: AIOKafkaAdminClient) -> int:
+    """A broker that answers; the client itself asks any, one that has just died among them.
+
+    Raises
+    ------
+    KafkaConnectionError
+        None does.
+    """
+    for broker in admin._client.cluster.brokers():
+        if await admin._client.ready(broker.nodeId):
+            return int(broker.nodeId)
+    raise KafkaConnectionError("no broker answers any more")
+
+
+async def ask(admin: AIOKafkaAdminClient, node: int, request: Any) -> Any:
+    """One broker's answer to a request.
+
+    Raises
+    ------
+    KafkaError
+        The broker does not speak the request's version, or gives no answer.
+    """
+    return await admin._client.send(node, request)
+
+
 async def topic_settings(
-    admin: AIOKafkaAdminClient, topics: Iterable[str]
+    admin: AIOKafkaAdminClient, node: int, topics: Iterable[str]
 ) -> dict[str, dict[str, str | None]]:
     """Every setting of topics by topic and name, without topics that are not ours to read."""
-    return await _settings(
-        admin, [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
-    )
+    return await _settings(admin, node, [(ConfigResourceType.TOPIC, name, None) for name in topics])
 
 
 async def broker_settings(
     admin: AIOKafkaAdminClient, node: int, names: Iterable[str]
 ) -> dict[str, str | None]:
     """Some settings of one broker; those it may not tell are missing."""
-    wanted = ConfigResource(ConfigResourceType.BROKER, str(node), dict.fromkeys(names))
-    return (await _settings(admin, [wanted])).get(str(node), {})
+    wanted = (ConfigResourceType.BROKER, str(node), list(names))
+    return (await _settings(admin, node, [wanted])).get(str(node), {})
 
 
 async def _settings(
-    admin: AIOKafkaAdminClient, resources: list[ConfigResource]
+    admin: AIOKafkaAdminClient,
+    node: int,
+    resources: list[tuple[ConfigResourceType, str, list[str] | None]],
 ) -> dict[str, dict[str, str | None]]:
-    answers = await admin.describe_configs(resources) if resources else []
-    found: dict[str, dict[str, str | None]] = {}
-    for answer in answers:
-        for code, _reason, _kind, name, entries in answer.resources:
-            if code == 0:
-                found[name] = {entry[0]: entry[1] for entry in entries}
-    return found
+    if not resources:
+        return {}
+    answer = await ask(admin, node, DescribeConfigsRequest(resources, False))
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for code, _reason, _kind, name, entries in answer.resources
+        if code == 0
+    }

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from ops.kafka_admin import OPEN, open_admin, topic_settings
+from ops.kafka_admin import OPEN, answering_node, open_admin, topic_settings
 from schemas.errors import BrokerUnavailableError, ConfigurationError
 from streams.settings import Settings
 
@@ -208,7 +208,8 @@ async def ensure_topics(
             created = await _create(admin, list(declared.values()))
             counts = await _partition_counts(admin, declared)
             existing = [topic for topic in declared.values() if topic.name not in created]
-            settings = await topic_settings(admin, [topic.name for topic in existing])
+            node = await answering_node(admin)
+            settings = await topic_settings(admin, node, [topic.name for topic in existing])
     except (KafkaError, OSError) as error:
         raise BrokerUnavailableError(
             f"Kafka at {bootstrap} did not say which topics it has: {error!r}"
