@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -19,6 +19,7 @@ from schemas.errors import ConfigurationError, FencedError, StoreUnavailableErro
 from scoring.states import NEVER_US
 from state.checkpoints import checkpoint_fields, guard_fields, read_checkpoint, refusal
 from state.fields import FIELDS
+from state.inspection import RedisFacts, RedisInspection
 from state.keys import Keys
 from state.redis_access import RedisAccess
 from state.refusals import chain, redis_refusal
@@ -119,6 +120,24 @@ class RedisStore:
         async with self._reachable():
             info: Mapping[str, Any] = await self._redis.info()  # naming sections needs Redis 7
         return info
+
+    async def inspect(self, commands: Iterable[str]) -> RedisFacts:
+        """What the server says of itself and of our rights; see `state.inspection`.
+
+        Parameters
+        ----------
+        commands : iterable of str
+            Those that we need, by their names in an ACL.
+
+        Raises
+        ------
+        StoreUnavailableError
+            It does not answer.
+        ConfigurationError
+            It does not let us in.
+        """
+        async with self._reachable():
+            return await RedisInspection(self._redis, self._keys).facts(commands)
 
     async def acquire(self, partition: int, owner: str, token: str = "") -> Checkpoint:
         """See `Store.acquire`."""

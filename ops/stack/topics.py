@@ -7,21 +7,18 @@ that exists: it says what differs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from ops.kafka_admin import OPEN, answering_node, open_admin, topic_settings
 from schemas.errors import BrokerUnavailableError, ConfigurationError
 from streams.settings import Settings
 
-_REQUEST_MS = 10_000
 _VISIBLE_SECONDS_MAX = 15.0  # a broker on this machine takes 0.1 s to lead a new partition
 _POLL_SECONDS = 0.05
 # Around a record's value: its key, its headers and the batch. A dead letter adds our own headers.
@@ -30,7 +27,7 @@ _ROOM_BYTES = 65_536
 # smaller limit: the publisher's own bound, below which no record can be too large for this topic.
 _DEAD_LETTER_BYTES_MAX = 64 * 1024 * 1024
 
-OPEN: Mapping[str, Any] = MappingProxyType({})  # no TLS, no name, no password
+PARTITIONS = "partitions"  # among a topic's settings by Kafka's names
 
 T = TypeVar("T")
 
@@ -54,6 +51,31 @@ class Topic:
     partitions: int
     settings: Mapping[str, str] = field(default_factory=dict)
     replication: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One way in which a topic is not as it must be.
+
+    Attributes
+    ----------
+    topic : str
+    setting : str
+        `partitions`, or one of Kafka's names.
+    found, declared : str
+        `found` is empty if Kafka does not tell.
+    """
+
+    topic: str
+    setting: str
+    found: str
+    declared: str
+
+    def __str__(self) -> str:
+        if self.setting == PARTITIONS:
+            return f"topic {self.topic!r} has {self.found} partitions, declared are {self.declared}"
+        has = f"has {self.setting}={self.found}" if self.found else f"hides its {self.setting}"
+        return f"topic {self.topic!r} {has}, declared is {self.declared}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +115,8 @@ def declared_topics(settings: Settings, partitions: int, replication: int = 1) -
     >>> [topic.partitions for topic in declared_topics(Settings.model_construct(), 8)]
     [8, 8, 8, 8, 1, 1, 1]
     """
-    for_ever = {"retention.ms": "-1"}  # whatever their records' timestamps say
+    # Whatever their records' timestamps and keys say, and whatever the broker does by default.
+    for_ever = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     latest = {"cleanup.policy": "compact"}
     record = settings.record_bytes_max + _ROOM_BYTES
     purchases = {**for_ever, "max.message.bytes": str(record)}
@@ -113,6 +136,33 @@ def declared_topics(settings: Settings, partitions: int, replication: int = 1) -
     return tuple(replace(topic, replication=replication) for topic in topics)
 
 
+def differences(
+    topic: Topic, partitions: int, settings: Mapping[str, str | None]
+) -> tuple[Difference, ...]:
+    """How a topic that exists differs from one that is declared.
+
+    Parameters
+    ----------
+    topic : Topic
+        As it must be.
+    partitions : int
+    settings : mapping of str to str
+        As Kafka tells them.
+
+    Examples
+    --------
+    >>> [str(one) for one in differences(Topic("t", 2, {"retention.ms": "-1"}), 2, {})]
+    ["topic 't' hides its retention.ms, declared is -1"]
+    """
+    found = {PARTITIONS: str(partitions), **settings}
+    declared = {PARTITIONS: str(topic.partitions), **topic.settings}
+    return tuple(
+        Difference(topic.name, name, found.get(name) or "", value)
+        for name, value in declared.items()
+        if found.get(name) != value
+    )
+
+
 def apart(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end in a loop of its own, whether or not a loop is running here."""
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -127,7 +177,7 @@ async def cluster_id(bootstrap: str, access: Mapping[str, Any] = OPEN) -> str | 
     KafkaError, OSError
         None does.
     """
-    async with _admin(bootstrap, access) as admin:
+    async with open_admin(bootstrap, access) as admin:
         found = (await admin.describe_cluster())["cluster_id"]
     return None if found is None else str(found)
 
@@ -160,28 +210,22 @@ async def ensure_topics(
     if not declared:
         return TopicReport((), ())
     try:
-        async with _admin(bootstrap, access) as admin:
+        async with open_admin(bootstrap, access) as admin:
             created = await _create(admin, list(declared.values()))
             counts = await _partition_counts(admin, declared)
             existing = [topic for topic in declared.values() if topic.name not in created]
-            differing = [line async for line in _differences(admin, existing, counts)]
+            node = await answering_node(admin)
+            settings = await topic_settings(admin, node, [topic.name for topic in existing])
     except (KafkaError, OSError) as error:
         raise BrokerUnavailableError(
             f"Kafka at {bootstrap} did not say which topics it has: {error!r}"
         ) from error
-    return TopicReport(tuple(created), tuple(differing))
-
-
-@asynccontextmanager
-async def _admin(bootstrap: str, access: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_MS, **access
+    differing = tuple(
+        str(one)
+        for topic in existing
+        for one in differences(topic, counts[topic.name], settings.get(topic.name, {}))
     )
-    try:
-        await admin.start()
-        yield admin
-    finally:
-        await admin.close()
+    return TopicReport(tuple(created), differing)
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[str]:
@@ -217,31 +261,3 @@ async def _partition_counts(
             ):
                 return {topic["topic"]: len(topic["partitions"]) for topic in found}
             await asyncio.sleep(_POLL_SECONDS)
-
-
-async def _differences(
-    admin: AIOKafkaAdminClient, topics: list[Topic], counts: Mapping[str, int]
-) -> AsyncIterator[str]:
-    actual = await _settings(admin, topics)
-    for topic in topics:
-        if counts[topic.name] != topic.partitions:
-            yield (
-                f"topic {topic.name!r} has {counts[topic.name]} partitions, "
-                f"declared are {topic.partitions}"
-            )
-        for name, value in topic.settings.items():
-            found = actual[topic.name].get(name)
-            if found != value:
-                yield f"topic {topic.name!r} has {name}={found}, declared is {value}"
-
-
-async def _settings(
-    admin: AIOKafkaAdminClient, topics: list[Topic]
-) -> dict[str, dict[str, str | None]]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics]
-    answers = await admin.describe_configs(resources) if resources else []
-    return {
-        name: {entry[0]: entry[1] for entry in entries}
-        for answer in answers
-        for _code, _reason, _kind, name, entries in answer.resources
-    }
