@@ -71,11 +71,11 @@ class RedisStore:
         try:
             yield
         except RedisError as error:
-            refusal = redis_refusal(
+            turned_away = redis_refusal(
                 self._server, self._user, error, with_certificate=self._with_certificate
             )
-            if refusal is not None:
-                raise refusal from error
+            if turned_away is not None:
+                raise turned_away from error
             if not isinstance(error, _UNAVAILABLE):
                 raise
             if not self._tls and isinstance(error, RedisConnectionError) and _was_closed(error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from enum import Enum, auto
 
@@ -19,6 +20,12 @@ from schemas.errors import BrokerUnavailableError, ConfigurationError, PipelineE
 from state.refusals import chain, no_tls, tls_refusal, wants_certificate
 from streams.settings import Settings
 
+# Kafka knows us, and what we may not do: trying again changes nothing.
+NOT_ALLOWED = (
+    TopicAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    ClusterAuthorizationFailedError,
+)
 _PREFIX = "EVERSCORE_KAFKA"
 _ROLES = "ops/security/README.md says what each role needs."
 
@@ -87,8 +94,9 @@ def _not_allowed(
     if isinstance(error, GroupAuthorizationFailedError):
         return not_authorised(settings, server, "group", [settings.group])
     if isinstance(error, ClusterAuthorizationFailedError):
+        # Asked for by nobody but producers: an idempotent one may be had by whoever may write.
         return ConfigurationError(
-            f"{server} does not let {_who(settings)} do that: {error.description}", hint=_ROLES
+            f"{server} does not let {_who(settings)} publish anything.", hint=_ROLES
         )
     return None
 
@@ -118,14 +126,12 @@ def not_authorised(
     return ConfigurationError(f"{server} does not let {_who(settings)} use {some}.", hint=_ROLES)
 
 
-def no_topics(server: str, address: str, names: Sequence[str]) -> ConfigurationError:
-    """Topics are not there, and not for us to create: how many partitions is not ours to say."""
+def no_topics(server: str, names: Sequence[str]) -> ConfigurationError:
+    """Topics are not there, and no broker shall make them up: their partitions are for ever."""
     which = ", ".join(repr(name) for name in names)
-    create = f"kafka-topics.sh --bootstrap-server {address} --create --topic {names[0]}"
     return ConfigurationError(
         f"{server} has no topic{'s' if len(names) > 1 else ''} {which}.",
-        hint=f"Create {'each' if len(names) > 1 else 'it'} with as many partitions as the README "
-        f"says: {create} --partitions 4.",
+        hint="Create what is missing: everscore topics create.",
     )
 
 
@@ -134,8 +140,10 @@ def unreachable(server: str, error: BaseException) -> BrokerUnavailableError:
     if isinstance(error, TimeoutError):
         said = "it says nothing"
     else:
-        said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        said = said or type(error).__name__
+        said = str(error) or type(error).__name__
+        if isinstance(error, OSError):
+            number = error.errno or 0
+            said = (os.strerror(number) if number > 0 else error.strerror) or said
     return BrokerUnavailableError(f"{server} does not answer: {said}.")
 
 

@@ -125,13 +125,13 @@ class Profile:
                 made.append(f"certificate of {user}")
             for server in SERVERS:
                 path = self._password_file(user, server)
-                if not path.exists() and self._knows(user, server):
+                if not path.exists() and self.knows(user, server):
                     _write(path, secrets.token_urlsafe(_PASSWORD_BYTES).encode())
                     made.append(f"password of {user}")
         _write(self.redis_users, self._redis_acl().encode())
         return tuple(dict.fromkeys(made))
 
-    def _knows(self, user: str, server: str) -> bool:
+    def knows(self, user: str, server: str) -> bool:
         """Whether a server has a password for the user; Kafka's admin comes by certificate only."""
         if server == "KAFKA":
             return user != "admin"
@@ -139,7 +139,7 @@ class Profile:
 
     def scram_users(self) -> dict[str, str]:
         """Kafka's users and their passwords."""
-        known = [user for user in USERS if self._knows(user, "KAFKA")]
+        known = [user for user in USERS if self.knows(user, "KAFKA")]
         return {user: self.password(user, "KAFKA") for user in known}
 
     def _take_folder(self) -> None:
@@ -180,7 +180,7 @@ class Profile:
         """Redis's users; of passwords it holds the digests only."""
         lines = ["user default off"]
         for user in USERS:
-            if self._knows(user, "REDIS"):
+            if self.knows(user, "REDIS"):
                 digest = hashlib.sha256(self.password(user, "REDIS").encode()).hexdigest()
                 rules = " ".join(_joined(self._rules(user)))
                 lines.append(f"user {user} on #{digest} {rules}")

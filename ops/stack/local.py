@@ -97,6 +97,7 @@ class LocalStack:
         self.topics = tuple(topics)
         self._wanted = {"kafka": kafka_port, "redis": redis_port}
         self._mark = StackMark(self.folder)
+        self.secure = secure
         self._door = _door(secure)
         self._kafka = KafkaServer(
             self.folder / "kafka", machine or StackSettings(), kafka_settings or {}, self._door
