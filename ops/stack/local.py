@@ -9,9 +9,8 @@ import atexit
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,9 +18,10 @@ from typing import TYPE_CHECKING, Self
 from ops.stack.doors import Door, OpenDoor
 from ops.stack.kafka_server import KafkaServer
 from ops.stack.mark import StackMark
-from ops.stack.processes import HOST, ServerProcess, choose_port, held
+from ops.stack.processes import HOST, choose_port, held
 from ops.stack.redis_server import RedisServer
 from ops.stack.settings import StackSettings
+from ops.stack.status import ServerStatus, status_of
 from ops.stack.topics import Topic, TopicReport, apart, ensure_topics
 from schemas.errors import ConfigurationError
 
@@ -29,19 +29,6 @@ if TYPE_CHECKING:
     from ops.security.profile import Profile
 
 _KAFKA_PORT, _MTLS_PORT, _REDIS_PORT = 9092, 9093, 6379
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
-    """What one server does; all but the name is empty while it does not run."""
-
-    name: str
-    running: bool
-    answers: bool = False
-    address: str | None = None
-    version: str | None = None
-    since: str | None = None
-    pid: int | None = None
 
 
 # Of a stack's folder: certificates, passwords and ACLs of a secure one.
@@ -222,8 +209,8 @@ class LocalStack:
     def status(self) -> tuple[ServerStatus, ServerStatus]:
         """What Kafka and Redis do."""
         return (
-            _status(self._kafka.process, lambda: self._kafka.answers(self._mark.ports())),
-            _status(self._redis.process, self._redis.answers),
+            status_of(self._kafka.process, lambda: self._kafka.answers(self._mark.ports())),
+            status_of(self._redis.process, self._redis.answers),
         )
 
     def logs(self) -> dict[str, Path]:
@@ -296,18 +283,3 @@ def _door(secure: Profile | None) -> Door:
     from ops.security.door import SecureDoor  # noqa: PLC0415 - needs what the open way does not
 
     return SecureDoor(secure)
-
-
-def _status(process: ServerProcess, answers: Callable[[], bool]) -> ServerStatus:
-    record = process.record()
-    if record is None:
-        return ServerStatus(process.name, running=False)
-    return ServerStatus(
-        process.name,
-        running=True,
-        answers=answers(),
-        address=f"{HOST}:{record.port}",
-        version=record.version,
-        since=record.started_at,
-        pid=record.pid,
-    )
