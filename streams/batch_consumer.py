@@ -91,9 +91,9 @@ class BatchConsumer(driver.Consumer):
             async with asyncio.timeout(seconds):
                 return await self._resume(assigned, hook)
         except TimeoutError:
-            raise BrokerUnavailableError(
-                f"Partitions could not be taken over in {seconds:.0f} s."
-            ) from None
+            late = BrokerUnavailableError(f"Partitions could not be taken over in {seconds:.0f} s.")
+            self._say(late)
+            raise late from None
         except Exception as error:
             self._say(error)
             raise

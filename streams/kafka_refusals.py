@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from enum import Enum, auto
 
@@ -17,7 +16,7 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import BrokerUnavailableError, ConfigurationError, PipelineError
-from state.refusals import chain, no_tls, tls_refusal, wants_certificate
+from state.refusals import chain, dislikes_certificate, no_answer, no_tls, tls_refusal
 from streams.settings import Settings
 
 # Kafka knows us, and what we may not do: trying again changes nothing.
@@ -137,14 +136,7 @@ def no_topics(server: str, names: Sequence[str]) -> ConfigurationError:
 
 def unreachable(server: str, error: BaseException) -> BrokerUnavailableError:
     """Nobody is there, for now."""
-    if isinstance(error, TimeoutError):
-        said = "it says nothing"
-    else:
-        said = str(error) or type(error).__name__
-        if isinstance(error, OSError):
-            number = error.errno or 0
-            said = (os.strerror(number) if number > 0 else error.strerror) or said
-    return BrokerUnavailableError(f"{server} does not answer: {said}.")
+    return BrokerUnavailableError(f"{server} does not answer: {no_answer(error)}.")
 
 
 def silent_closing(settings: Settings, server: str, stage: Stage) -> PipelineError:
@@ -158,13 +150,9 @@ def silent_closing(settings: Settings, server: str, stage: Stage) -> PipelineErr
             f"{server} closes the connection at the first word: it seems to want TLS on this port.",
             hint=f"Set {_PREFIX}_SECURITY to {tls}, or name its plaintext port.",
         )
-    if stage is Stage.GREETING and settings.kafka_certificate is None:
-        return wants_certificate(server, _PREFIX)
     if stage is Stage.GREETING:
-        return ConfigurationError(
-            f"{server} closes the connection when it has seen our certificate.",
-            hint=f"{_PREFIX}_CERTIFICATE must be signed by a CA that it trusts.",
-        )
+        shows = settings.kafka_certificate is not None
+        return dislikes_certificate(server, _PREFIX, with_certificate=shows)
     if not security.startswith("SASL"):
         sasl = "SASL_SSL" if security == "SSL" else "SASL_PLAINTEXT"
         return ConfigurationError(
