@@ -6,6 +6,7 @@ Owns keys and certificates as PEM. Writes no files.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,7 @@ CERTIFICATE_DAYS = 825  # the longest that Apple's clients accept
 # Clocks of one network differ: valid a little before it was made.
 _EARLIER = timedelta(minutes=5)
 _NAME_CHARS_MAX = 64  # of a common name, by X.509
+_HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
 _CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 
 
@@ -212,13 +214,12 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(name)
-    except ValueError:
+    if not _HOST_NAME.fullmatch(name):
         raise ConfigurationError(
             f"{name!r} is neither a host name nor an address.",
             hint="Names beyond ASCII are written as xn--….",
-        ) from None
+        )
+    return x509.DNSName(name)
 
 
 def _key_usage(*, certificates: bool) -> x509.KeyUsage:

@@ -118,8 +118,9 @@ class Profile:
                 issued = authority.issue_server(self.names, now=now, also_client=broker)
                 _write_pair(issued, *paths)
                 made.append(f"certificate of {name}")
+        for folder in (self.folder / "users", *map(self.user_folder, USERS)):
+            folder.mkdir(mode=0o700, exist_ok=True)
         for user in USERS:
-            self.user_folder(user).mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._lacks(self.certificate(user)[0], authority, now):
                 _write_pair(authority.issue_client(user, now=now), *self.certificate(user))
                 made.append(f"certificate of {user}")
