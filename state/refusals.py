@@ -202,14 +202,14 @@ def _unknown(server: str, who: str, said: str) -> ConfigurationError:
             f"{server} asks for no password, and we sent one.",
             hint="Unset EVERSCORE_REDIS_PASSWORD, or give Redis one.",
         )
-    if "uthentication required" in said:
+    if "invalid" in said:
         return ConfigurationError(
-            f"{server} asks for a password.",
-            hint="Set EVERSCORE_REDIS_PASSWORD, and EVERSCORE_REDIS_USERNAME for an ACL user.",
+            f"{server} refused {who}: wrong user name or password.",
+            hint="Check EVERSCORE_REDIS_USERNAME and EVERSCORE_REDIS_PASSWORD.",
         )
     return ConfigurationError(
-        f"{server} refused {who}: wrong user name or password.",
-        hint="Check EVERSCORE_REDIS_USERNAME and EVERSCORE_REDIS_PASSWORD.",
+        f"{server} asks for a password.",
+        hint="Set EVERSCORE_REDIS_PASSWORD, and EVERSCORE_REDIS_USERNAME for an ACL user.",
     )
 
 

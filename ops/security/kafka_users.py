@@ -81,7 +81,7 @@ def furnish_kafka(
         found = {
             acl: binding
             for binding in admin.describe_acls(_filter()).result(_REQUEST_SECONDS_MAX)
-            if (acl := _acl_of(binding)) is not None and acl.user in users
+            if (acl := acl_of(binding)) is not None and acl.user in users
         }
         superfluous = [_filter(binding) for acl, binding in found.items() if acl not in declared]
         missing = [_binding(acl) for acl in sorted(declared - found.keys())]
@@ -112,7 +112,7 @@ def _binding(acl: KafkaAcl) -> AclBinding:
     )
 
 
-def _acl_of(binding: AclBinding) -> KafkaAcl | None:
+def acl_of(binding: AclBinding) -> KafkaAcl | None:
     """An ACL as we declare them; None for one that we never would."""
     user = str(binding.principal)
     if not user.startswith("User:"):
