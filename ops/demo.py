@@ -28,7 +28,7 @@ from ops.producing import PacedProducer, Progress, progress_of
 from schemas.errors import ConfigurationError
 from scoring.states import NEVER_US
 from state.store import Store
-from streams.access_settings import SECRET_FIELDS, AccessSettings
+from streams.access_settings import SECRET_FIELDS, STRANGER
 from streams.settings import Settings
 
 PARTITIONS = 4
@@ -291,9 +291,8 @@ async def conclude(
 
 def embedded_settings(kafka: str, redis: str) -> Settings:
     """Settings of the demo on the embedded stack, which knows no names and no certificates."""
-    strangers = {name: field.default for name, field in AccessSettings.model_fields.items()}
     servers = {"kafka": kafka, "redis": redis}
-    return Settings(**strangers | servers, session_timeout_seconds=_EMBEDDED_SESSION_SECONDS)
+    return Settings(**STRANGER | servers, session_timeout_seconds=_EMBEDDED_SESSION_SECONDS)
 
 
 def working_folder() -> tempfile.TemporaryDirectory[str]:

@@ -15,18 +15,24 @@ from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from schemas.errors import ConfigurationError, FencedError, StoreUnavailableError
+from schemas.errors import (
+    ConfigurationError,
+    FencedError,
+    PipelineError,
+    StoreUnavailableError,
+)
 from scoring.states import NEVER_US
 from state.checkpoints import checkpoint_fields, guard_fields, read_checkpoint, refusal
 from state.fields import FIELDS
 from state.inspection import RedisFacts, RedisInspection
 from state.keys import Keys
 from state.redis_access import RedisAccess
-from state.refusals import chain, redis_refusal
+from state.refusals import chain, dislikes_certificate, no_answer, no_tls, redis_refusal
 from state.store import Checkpoint, Fields, SliceCommit
 
 OLDEST_VERSION = (6, 2)
 _UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError)
+_ANSWER_SECONDS_MAX, _CONNECT_SECONDS_MAX = 10.0, 5.0
 _PAUSE_SECONDS = 0.5  # before a server that closed the connection is asked again
 
 
@@ -55,12 +61,16 @@ class RedisStore:
         self._keys = keys or Keys()
         arguments = (access or RedisAccess()).arguments(tls=url.startswith("rediss://"))
         self._redis: Any = Redis.from_url(
-            url, socket_timeout=10, socket_connect_timeout=5, **arguments
+            url,
+            socket_timeout=_ANSWER_SECONDS_MAX,
+            socket_connect_timeout=_CONNECT_SECONDS_MAX,
+            **arguments,
         )
         self._tls = url.startswith("rediss://")
         scheme, _, rest = url.partition("://")
         self._server = f"Redis at {scheme}://{rest.rpartition('@')[2]}"  # without the password
         self._user = self._redis.connection_pool.connection_kwargs.get("username")
+        self._answered = False
         self._with_certificate = access is not None and access.certificate is not None
         self._commit = self._redis.register_script(_script("commit_slice"))
         self._acquire = self._redis.register_script(_script("acquire"))
@@ -71,27 +81,41 @@ class RedisStore:
         """Every way in which Redis does not do its part, as one line."""
         try:
             yield
+            self._answered = True
         except RedisError as error:
-            refusal = redis_refusal(
+            turned_away = redis_refusal(
                 self._server, self._user, error, with_certificate=self._with_certificate
             )
-            if refusal is not None:
-                raise refusal from error
+            if turned_away is not None:
+                raise turned_away from error
             if not isinstance(error, _UNAVAILABLE):
                 raise
-            if not self._tls and isinstance(error, RedisConnectionError) and _was_closed(error):
-                raise _ClosedError(
-                    f"{self._server} closed the connection.",
-                    hint="If it speaks TLS only, EVERSCORE_REDIS must begin with rediss://.",
-                ) from error
+            if isinstance(error, RedisConnectionError) and _was_closed(error):
+                raise _ClosedError(str(self._closing(error))) from error
             hint = None
             if self._tls and "imeout connecting" in str(error):
                 hint = (
                     "If it does not speak TLS on this port, EVERSCORE_REDIS begins with redis://."
                 )
+            said = no_answer(error)
             raise StoreUnavailableError(
-                f"{self._server} does not answer: {error}.", hint=hint
+                f"{self._server} does not answer: {said}.", hint=hint
             ) from error
+
+    def _closing(self, error: RedisConnectionError) -> PipelineError:
+        """What it may mean that Redis closed the connection without a word."""
+        if self._answered:  # we were welcome before
+            return StoreUnavailableError(f"{self._server} closed the connection.")
+        if not self._tls:
+            return StoreUnavailableError(
+                f"{self._server} closed the connection.",
+                hint="If it speaks TLS only, EVERSCORE_REDIS must begin with rediss://.",
+            )
+        if str(error).startswith("Error connecting"):
+            return no_tls(self._server, "EVERSCORE_REDIS")
+        return dislikes_certificate(
+            self._server, "EVERSCORE_REDIS", with_certificate=self._with_certificate
+        )
 
     async def check(self) -> None:
         """See `Store.check`."""

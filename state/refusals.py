@@ -5,6 +5,7 @@ Owns TLS, for every server we speak to, and Redis. Trying again changes none of 
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 from typing import Final
@@ -38,6 +39,17 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
+
+
+def no_answer(error: BaseException) -> str:
+    """Why nobody answers, as the system says it where it does."""
+    if isinstance(error, TimeoutError) and not error.args:
+        return "it says nothing"
+    for link in chain(error):
+        if isinstance(link, OSError) and link.errno is not None:
+            said = os.strerror(link.errno) if link.errno > 0 else link.strerror
+            return said or type(link).__name__
+    return _sentence(str(error)) or type(error).__name__
 
 
 def tls_refusal(
@@ -78,6 +90,16 @@ def tls_refusal(
         return no_tls(server, prefix)
     said = reason.replace("_", " ").lower() or str(found)
     return ConfigurationError(f"{server} and we do not agree on TLS: {said}.")
+
+
+def dislikes_certificate(server: str, prefix: str, *, with_certificate: bool) -> ConfigurationError:
+    """The server hung up after the handshake: its reason, if it gave one, was lost on the way."""
+    if not with_certificate:
+        return wants_certificate(server, prefix)
+    return ConfigurationError(
+        f"{server} refused our certificate: it closes the connection when it has seen it.",
+        hint=f"{prefix}_CERTIFICATE must be signed by a CA that it trusts, and not have expired.",
+    )
 
 
 def wants_certificate(server: str, prefix: str) -> ConfigurationError:
@@ -151,9 +173,10 @@ def redis_refusal(
         or "ACL failure in script" in said
         or (isinstance(error, ResponseError) and "executing the script can't" in said)
     ):
+        keys = "The user's keys must begin with EVERSCORE_KEY_PREFIX. " if " key" in said else ""
         return ConfigurationError(
             f"{server} does not let {who} do that: {_sentence(said)}.",
-            hint="ops/security/README.md says what each role needs.",
+            hint=f"{keys}ops/security/README.md says what each role needs.",
         )
     if isinstance(error, AuthenticationError) or said.startswith("NOAUTH"):
         return _unknown(server, who, said)
@@ -161,6 +184,10 @@ def redis_refusal(
         return ConfigurationError(
             f"{server} is in protected mode: it answers its own machine only.",
             hint="Give it a password.",
+        )
+    if isinstance(error, ResponseError) and "unknown command" in said and "HELLO" in said:
+        return ConfigurationError(
+            f"{server} is too old: it does not know HELLO.", hint="6.2 or later is needed."
         )
     if isinstance(error, InvalidResponse):
         return ConfigurationError(
@@ -175,14 +202,14 @@ def _unknown(server: str, who: str, said: str) -> ConfigurationError:
             f"{server} asks for no password, and we sent one.",
             hint="Unset EVERSCORE_REDIS_PASSWORD, or give Redis one.",
         )
-    if "uthentication required" in said:
+    if "invalid" in said:
         return ConfigurationError(
-            f"{server} asks for a password.",
-            hint="Set EVERSCORE_REDIS_PASSWORD, and EVERSCORE_REDIS_USERNAME for an ACL user.",
+            f"{server} refused {who}: wrong user name or password.",
+            hint="Check EVERSCORE_REDIS_USERNAME and EVERSCORE_REDIS_PASSWORD.",
         )
     return ConfigurationError(
-        f"{server} refused {who}: wrong user name or password.",
-        hint="Check EVERSCORE_REDIS_USERNAME and EVERSCORE_REDIS_PASSWORD.",
+        f"{server} asks for a password.",
+        hint="Set EVERSCORE_REDIS_PASSWORD, and EVERSCORE_REDIS_USERNAME for an ACL user.",
     )
 
 

@@ -189,6 +189,8 @@ class AccessSettings(BaseSettings):
                 raise ValueError(f"{variable} is set, but {found}; it needs {wanted}")
 
 
+# Settings of who has no name, no certificate, and no address in particular.
+STRANGER = {name: field.default for name, field in AccessSettings.model_fields.items()}
 SECRET_FIELDS = frozenset(
     name
     for name, field in AccessSettings.model_fields.items()

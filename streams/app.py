@@ -23,6 +23,7 @@ from faust.types import TP
 from schemas.errors import ConfigurationError, PipelineError
 from state.store import Store
 from streams.connections import kafka_access
+from streams.kafka_refusals import kafka_refusal
 from streams.settings import Settings
 from streams.transport import SCHEME, batch_topic, batch_transport
 from streams.worker import ScoringWorker
@@ -122,6 +123,11 @@ def build_app(settings: Settings, store: Store) -> faust.App:
     transport = batch_transport(app)
     transport.fetch_wait_ms_max = settings.fetch_max_wait_ms
     transport.access = kafka_access(settings)
+
+    def fail(error: BaseException) -> None:
+        stop_at_once(kafka_refusal(settings, f"Kafka at {settings.kafka}", error) or error)
+
+    transport.fail = fail
 
     async def positions(assigned: Set[TP]) -> Mapping[TP, int]:
         await worker.start(app)

@@ -51,11 +51,21 @@ class BatchConsumer(driver.Consumer):
         self._partitions: dict[TP, Partition] = {}
         self._epoch = 0
         self._room = asyncio.Event()
-        self._watch = BrokerWatch(self._thread, beacon=self.beacon)
+        self._watch = BrokerWatch(self._thread, self.crash, beacon=self.beacon)
         self.add_dependency(self._watch)
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def crash(self, reason: BaseException) -> None:
+        """End as the app wants it, or as Faust does."""
+        self._say(reason)
+        await super().crash(reason)
+
+    def _say(self, reason: BaseException) -> None:
+        """Tell the app what we cannot go on after; it need not let us return."""
+        if self.transport.fail is not None:
+            self.transport.fail(reason)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Ask the hook where each partition resumes and go there; Faust calls it once assigned.
@@ -81,9 +91,12 @@ class BatchConsumer(driver.Consumer):
             async with asyncio.timeout(seconds):
                 return await self._resume(assigned, hook)
         except TimeoutError:
-            raise BrokerUnavailableError(
-                f"Partitions could not be taken over in {seconds:.0f} s."
-            ) from None
+            late = BrokerUnavailableError(f"Partitions could not be taken over in {seconds:.0f} s.")
+            self._say(late)
+            raise late from None
+        except Exception as error:
+            self._say(error)
+            raise
 
     async def _resume(self, assigned: Set[TP], hook: PositionsHook) -> Mapping[TP, int]:
         wanted = await hook(assigned)
@@ -165,6 +178,9 @@ class BatchConsumer(driver.Consumer):
         except (ConsumerStoppedError, asyncio.CancelledError):
             if not self.app.should_stop:
                 raise
+        except Exception as error:
+            self._say(error)
+            raise
 
     async def _read_and_deliver(self) -> None:
         if not self.flow_active:

@@ -7,12 +7,14 @@ somebody collects them and stands still, and at its connections, whose loss it w
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka.errors import KafkaError
 from mode import Service
 
 from streams.consumer_thread import BatchConsumerThread
+from streams.kafka_refusals import NOT_ALLOWED
 from streams.patience import Backoff
 
 log = logging.getLogger("everscore")
@@ -27,6 +29,8 @@ class BrokerWatch(Service):
     Parameters
     ----------
     thread : BatchConsumerThread
+    crash_consumer : async callable
+        Takes what the consumer cannot go on after.
 
     Attributes
     ----------
@@ -36,10 +40,20 @@ class BrokerWatch(Service):
 
     abstract = False
 
-    def __init__(self, thread: BatchConsumerThread, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        thread: BatchConsumerThread,
+        crash_consumer: Callable[[BaseException], Awaitable[None]],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self._thread = thread
+        self._crash_consumer = crash_consumer
         self.group_errors = 0
+
+    async def crash(self, reason: BaseException) -> None:
+        """Let the consumer end: the app knows how."""
+        await self._crash_consumer(reason)
 
     @Service.task
     async def _watch_group(self) -> None:
@@ -49,7 +63,7 @@ class BrokerWatch(Service):
                 await self._thread.check_group()
             except KafkaError as error:
                 self.group_errors += not error.retriable
-                if self.group_errors >= _GROUP_ERRORS_MAX:
+                if isinstance(error, NOT_ALLOWED) or self.group_errors >= _GROUP_ERRORS_MAX:
                     raise
                 log.warning("could not join the group, trying again: %r", error)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from aiokafka.client import CoordinationType
@@ -39,8 +39,8 @@ from streams.kafka_refusals import (
 from streams.settings import Settings
 
 _ANSWER_SECONDS_MAX = 10.0  # of one step; a broker on the other side of the world takes one
-# A broker that is just ending closes connections as one does that wants TLS or a user name; when
-# asked again a moment later, it is gone.
+# A broker that is just ending closes connections as one does that wants TLS or a user name, and one
+# that has just begun may not have heard of every topic: asked again a moment later, both say more.
 _TRIES = 2
 _PAUSE_SECONDS = 0.5
 _BROKERS_ASKED_MAX = 16  # of a large cluster, by chance: its brokers are set up alike
@@ -55,6 +55,14 @@ class _ClosedError(Exception):
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage.name)
         self.stage = stage
+
+
+class _MissingError(Exception):
+    """The broker does not know topics."""
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        super().__init__(*topics)
+        self.topics = topics
 
 
 async def check_kafka(
@@ -115,7 +123,7 @@ async def _asked(
         if forbidden := codes.get(TopicAuthorizationFailedError.errno):
             raise not_authorised(settings, server, "topic", sorted(forbidden))
         if missing := codes.get(UnknownTopicOrPartitionError.errno):
-            raise no_topics(server, shown(address), sorted(missing))
+            raise _MissingError(sorted(missing))
         if group is not None:
             found = await line.send(FindCoordinatorRequest(group, CoordinationType.GROUP))
             if found.error_code == GroupAuthorizationFailedError.errno:
@@ -171,6 +179,9 @@ async def _let_in(
         except _ClosedError as closed:
             if tries == _TRIES:
                 raise silent_closing(settings, server, closed.stage) from None
+        except _MissingError as missing:
+            if tries == _TRIES:
+                raise no_topics(server, missing.topics) from None
         except (OSError, KafkaError) as error:
             refusal = kafka_refusal(settings, server, error) or unreachable(server, error)
             raise refusal from None

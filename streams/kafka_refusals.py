@@ -16,9 +16,15 @@ from aiokafka.errors import (
 )
 
 from schemas.errors import BrokerUnavailableError, ConfigurationError, PipelineError
-from state.refusals import chain, no_tls, tls_refusal, wants_certificate
+from state.refusals import chain, dislikes_certificate, no_answer, no_tls, tls_refusal
 from streams.settings import Settings
 
+# Kafka knows us, and what we may not do: trying again changes nothing.
+NOT_ALLOWED = (
+    TopicAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    ClusterAuthorizationFailedError,
+)
 _PREFIX = "EVERSCORE_KAFKA"
 _ROLES = "ops/security/README.md says what each role needs."
 
@@ -87,8 +93,9 @@ def _not_allowed(
     if isinstance(error, GroupAuthorizationFailedError):
         return not_authorised(settings, server, "group", [settings.group])
     if isinstance(error, ClusterAuthorizationFailedError):
+        # Asked for by nobody but producers: an idempotent one may be had by whoever may write.
         return ConfigurationError(
-            f"{server} does not let {_who(settings)} do that: {error.description}", hint=_ROLES
+            f"{server} does not let {_who(settings)} publish anything.", hint=_ROLES
         )
     return None
 
@@ -118,25 +125,18 @@ def not_authorised(
     return ConfigurationError(f"{server} does not let {_who(settings)} use {some}.", hint=_ROLES)
 
 
-def no_topics(server: str, address: str, names: Sequence[str]) -> ConfigurationError:
-    """Topics are not there, and not for us to create: how many partitions is not ours to say."""
+def no_topics(server: str, names: Sequence[str]) -> ConfigurationError:
+    """Topics are not there, and no broker shall make them up: their partitions are for ever."""
     which = ", ".join(repr(name) for name in names)
-    create = f"kafka-topics.sh --bootstrap-server {address} --create --topic {names[0]}"
     return ConfigurationError(
         f"{server} has no topic{'s' if len(names) > 1 else ''} {which}.",
-        hint=f"Create {'each' if len(names) > 1 else 'it'} with as many partitions as the README "
-        f"says: {create} --partitions 4.",
+        hint="Create what is missing: everscore topics create.",
     )
 
 
 def unreachable(server: str, error: BaseException) -> BrokerUnavailableError:
     """Nobody is there, for now."""
-    if isinstance(error, TimeoutError):
-        said = "it says nothing"
-    else:
-        said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        said = said or type(error).__name__
-    return BrokerUnavailableError(f"{server} does not answer: {said}.")
+    return BrokerUnavailableError(f"{server} does not answer: {no_answer(error)}.")
 
 
 def silent_closing(settings: Settings, server: str, stage: Stage) -> PipelineError:
@@ -150,13 +150,9 @@ def silent_closing(settings: Settings, server: str, stage: Stage) -> PipelineErr
             f"{server} closes the connection at the first word: it seems to want TLS on this port.",
             hint=f"Set {_PREFIX}_SECURITY to {tls}, or name its plaintext port.",
         )
-    if stage is Stage.GREETING and settings.kafka_certificate is None:
-        return wants_certificate(server, _PREFIX)
     if stage is Stage.GREETING:
-        return ConfigurationError(
-            f"{server} closes the connection when it has seen our certificate.",
-            hint=f"{_PREFIX}_CERTIFICATE must be signed by a CA that it trusts.",
-        )
+        shows = settings.kafka_certificate is not None
+        return dislikes_certificate(server, _PREFIX, with_certificate=shows)
     if not security.startswith("SASL"):
         sasl = "SASL_SSL" if security == "SSL" else "SASL_PLAINTEXT"
         return ConfigurationError(

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from schemas.scorecard import Scorecard
@@ -20,6 +22,7 @@ from scoring.learning import LearningOptions, LearningSample, Lesson, learn
 from streams.samples import Sample, decode_sample
 from streams.settings import Settings
 
+log = logging.getLogger("everscore")
 _US_PER_DAY = 86_400_000_000
 
 
@@ -46,10 +49,17 @@ class SampleKeeper:
         self._highest.clear()
 
     def report(self, raw: bytes | None) -> None:
-        """Take one record of the samples topic; without a value (erased) the customer goes."""
+        """Take one record of the samples topic; without a value (erased) the customer goes.
+
+        One that is no sample is left aside: learning must not end counting.
+        """
         if raw is None:
             return
-        sample = decode_sample(raw)
+        try:
+            sample = decode_sample(raw)
+        except msgspec.MsgspecError as error:
+            log.warning("a record of the samples topic is no sample: %s", error)
+            return
         self.clock_us = max(self.clock_us, sample.clock_us)
         if sample.customer_id not in self._samples:
             if len(self._samples) >= self._max:

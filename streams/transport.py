@@ -6,7 +6,7 @@ Owns what an app must say before it starts. How batches are read and acknowledge
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -36,6 +36,8 @@ class Transport(driver.Transport):
         Seconds the batch at work may take to finish before partitions are given up.
     access : mapping of str to Any
         Keyword arguments of the consumer: security protocol, TLS context, SASL.
+    fail : callable, optional
+        Told the error that the consumer cannot go on after; need not return.
     """
 
     Consumer = BatchConsumer
@@ -43,6 +45,7 @@ class Transport(driver.Transport):
     fetch_wait_ms_max: int = 20
     finish_seconds_max: float = 5.0  # well below the session timeout of 10 s
     access: Mapping[str, Any] = MappingProxyType({})
+    fail: Callable[[BaseException], None] | None = None
 
 
 def batch_transport(app: AppT) -> Transport:

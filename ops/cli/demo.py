@@ -119,6 +119,7 @@ async def _watch(
             return await conclude(store, settings, purchases, tally, seconds)
         finally:
             following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
 
 async def _report(tally: Tally) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -89,10 +90,11 @@ async def replay(
 async def _unread_by_workers(
     store: Store, settings: Settings
 ) -> Callable[[int], Awaitable[int]] | None:
-    """How many of those published here the workers have not counted; None if no worker ever ran."""
+    """How many of those published here the workers have not counted; None if nobody can tell."""
     try:
         partitions = await partition_count(store)
-    except PipelineError:
+    except PipelineError as error:
+        err.print(f"[dim]not paced by the workers:[/] {escape(str(error))}", highlight=False)
         return None
     before = (await progress_of(store, settings, partitions)).read
 

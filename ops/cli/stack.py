@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
-from ops.cli.support import Exit, command, err, out, print_json, read_settings
+from ops.cli.support import Exit, command, err, out, print_json, read_names
 from ops.stack.java import cached_jars, find_java, kafka_jars, kafka_version
-from ops.stack.local import LocalStack
+from ops.stack.local import SECURITY, LocalStack
 from ops.stack.logs import follow, last_lines
+from ops.stack.mark import StackMark
 from ops.stack.settings import StackSettings
 from ops.stack.topics import TopicReport, declared_topics
 from schemas.errors import ConfigurationError
+from streams.access_settings import AccessSettings
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from ops.security.profile import Profile
 
 stack = typer.Typer(
     help="A real Apache Kafka and Redis on this machine; needs Java 17, and Maven once.",
@@ -53,14 +62,32 @@ def read_stack_settings(**overrides: Any) -> StackSettings:
         ) from None
 
 
-def _stack(settings: StackSettings) -> LocalStack:
+def _stack(
+    settings: StackSettings, *, secure: bool | None = None, names: Iterable[str] = ()
+) -> LocalStack:
+    """The stack of a folder, behind locks or open; as last time if neither is said."""
+    folder = settings.folder.expanduser().absolute()
+    behind_locks = StackMark(folder).secure if secure is None else secure
+    installation = read_names()
     return LocalStack(
-        settings.folder,
-        topics=declared_topics(read_settings(), settings.partitions),
+        folder,
+        topics=declared_topics(installation, settings.partitions),
         kafka_port=settings.kafka_port,
         redis_port=settings.redis_port,
         machine=settings,
+        secure=_profile(folder / SECURITY, installation, names) if behind_locks else None,
     )
+
+
+def _profile(folder: Path, installation: Settings, names: Iterable[str]) -> Profile:
+    try:
+        from ops.security.profile import Profile  # noqa: PLC0415 - not everybody has what it needs
+    except ImportError as error:
+        raise ConfigurationError(
+            f"A secure stack needs a package that is not installed: {error.name}.",
+            hint="pip install 'everscore[security]'",
+        ) from None
+    return Profile(folder, installation, names)
 
 
 @stack.command()
@@ -72,12 +99,25 @@ def up(
     partitions: Annotated[
         int | None, typer.Option(help="Partitions of transactions and changes. [4]")
     ] = None,
+    secure: Annotated[
+        bool | None,
+        typer.Option(
+            "--secure/--open",
+            help="With TLS, users, passwords and ACLs, or for anybody on this machine. "
+            "[as last time; open]",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="One more host name for the certificates of a secure stack."),
+    ] = None,
 ) -> None:
     """Start both, create the topics, and print where they are: eval "$(everscore stack up)"."""
     settings = read_stack_settings(
         folder=folder, kafka_port=kafka_port, redis_port=redis_port, partitions=partitions
     )
-    servers = _stack(settings)
+    servers = _stack(settings, secure=secure, names=name or ())
     was_up = all(server.running for server in servers.status())
     _fetch(settings)
     began = time.monotonic()
@@ -90,9 +130,55 @@ def up(
     else:
         _tell(f"{names} are up after {took:.1f} s; data and logs are in {servers.folder}")
     _tell_topics(report)
-    sys.stdout.write(
-        f"export EVERSCORE_KAFKA={servers.kafka}\nexport EVERSCORE_REDIS={servers.redis}\n"
+    if servers.secure is None:
+        _export({"EVERSCORE_KAFKA": servers.kafka, "EVERSCORE_REDIS": servers.redis})
+        return
+    _tell(
+        f"secure: certificates and passwords are in {servers.secure.folder}; what follows is for "
+        f"the worker, `everscore stack access USER` for others"
     )
+    _export(_access(servers, "worker"))
+
+
+@stack.command()
+@command
+def access(
+    user: Annotated[str, typer.Argument(help="admin, worker, producer, reader or support.")],
+    certificate: Annotated[
+        bool, typer.Option("--certificate", help="By certificate (mTLS) instead of password.")
+    ] = False,
+    folder: Folder = None,
+) -> None:
+    """Print how a user of a secure stack comes in: eval "$(everscore stack access support)"."""
+    servers = _stack(read_stack_settings(folder=folder))
+    _export(_access(servers, user, certificate=certificate))
+
+
+def _access(servers: LocalStack, user: str, *, certificate: bool = False) -> dict[str, str]:
+    if servers.secure is None:
+        raise ConfigurationError(
+            f"The local stack in {servers.folder} lets in anybody.",
+            hint="Stop it and start it again: everscore stack down, everscore stack up --secure.",
+        )
+    from ops.security.access import access_variables  # noqa: PLC0415 - see `_profile`
+
+    return access_variables(
+        servers.secure,
+        user,
+        kafka=servers.kafka,
+        kafka_mtls=servers.kafka_mtls,
+        redis=servers.redis,
+        certificate=certificate,
+    )
+
+
+def _export(variables: Mapping[str, str]) -> None:
+    """Lines for the shell, which forget what it was told of other servers."""
+    ours = {f"EVERSCORE_{name.upper()}" for name in AccessSettings.model_fields}
+    if stale := sorted((ours - variables.keys()) & os.environ.keys()):
+        sys.stdout.write(f"unset {' '.join(stale)}\n")
+    for name, value in variables.items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
 
 def _fetch(settings: StackSettings) -> None:
@@ -154,7 +240,8 @@ def status(
     healthy = all(server.answers for server in found)
     if as_json:
         described = {server.name: asdict(server) for server in found}
-        print_json({"up": healthy, "folder": servers.folder, **described})
+        secure = servers.secure is not None
+        print_json({"up": healthy, "secure": secure, "folder": servers.folder, **described})
     else:
         table = Table("server", "state", "address", "version", "since", "pid", box=None)
         for server in found:
@@ -164,7 +251,8 @@ def status(
             cells = ("" if value is None else str(value) for value in rest)
             table.add_row(server.name, f"[{colour}]{state}[/]", *cells)
         out.print(table)
-        out.print(f"[dim]{escape(str(servers.folder))}[/]", highlight=False, soft_wrap=True)
+        locks = "" if servers.secure is None else ", with TLS, passwords and ACLs"
+        out.print(f"[dim]{escape(str(servers.folder))}{locks}[/]", highlight=False, soft_wrap=True)
     if not healthy:
         raise typer.Exit(Exit.UNAVAILABLE)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from enum import IntEnum
@@ -27,10 +28,12 @@ from schemas.errors import (
     UnknownCustomerError,
 )
 from state.redis_store import RedisStore
-from streams.access_settings import SECRET_FIELDS, SECRETS_VARIABLE
+from streams.access_settings import SECRET_FIELDS, SECRETS_VARIABLE, STRANGER
 from streams.connections import redis_store
 from streams.settings import Settings
 
+# Without a handler of its own, what the library says of each retry would come between our lines.
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 out = Console()
 err = Console(stderr=True)
 
@@ -58,7 +61,15 @@ def wall_us() -> int:
 
 def read_settings(**overrides: Any) -> Settings:
     """Settings from the environment, with what the command line says instead."""
-    given = {name: value for name, value in overrides.items() if value is not None}
+    return _read({name: value for name, value in overrides.items() if value is not None})
+
+
+def read_names() -> Settings:
+    """Settings from the environment, how servers are reached left aside: topics and keys matter."""
+    return _read(STRANGER)
+
+
+def _read(given: Mapping[str, Any]) -> Settings:
     try:
         with warnings.catch_warnings(
             action="error", category=UserWarning

@@ -6,12 +6,14 @@ Owns keys and certificates as PEM. Writes no files.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -31,6 +33,8 @@ CERTIFICATE_DAYS = 825  # the longest that Apple's clients accept
 # Clocks of one network differ: valid a little before it was made.
 _EARLIER = timedelta(minutes=5)
 _NAME_CHARS_MAX = 64  # of a common name, by X.509
+_HOST_NAME = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?")
+_CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class Authority:
         *,
         days: float = CERTIFICATE_DAYS,
         now: datetime | None = None,
+        also_client: str | None = None,
     ) -> Certificate:
         """A certificate for a server.
 
@@ -100,13 +105,20 @@ class Authority:
             How long it is valid.
         now : datetime, optional
             When it becomes valid; the present by default.
+        also_client : str, optional
+            The user it is when it calls others of its like, as Kafka's brokers do.
         """
         alternatives = [_general_name(name) for name in names]
         if not alternatives:
             raise ConfigurationError("a server's certificate needs a name.")
-        first = str(alternatives[0].value)[:_NAME_CHARS_MAX]
+        owner = also_client or str(alternatives[0].value)[:_NAME_CHARS_MAX]
         return self._issue(
-            first, ExtendedKeyUsageOID.SERVER_AUTH, days, now, None, alternatives=alternatives
+            owner,
+            [ExtendedKeyUsageOID.SERVER_AUTH, *([_CLIENT] if also_client else [])],
+            days,
+            now,
+            None,
+            alternatives=alternatives,
         )
 
     def issue_client(
@@ -129,12 +141,12 @@ class Authority:
         password : str, optional
             The key is encrypted with it.
         """
-        return self._issue(user, ExtendedKeyUsageOID.CLIENT_AUTH, days, now, password)
+        return self._issue(user, [_CLIENT], days, now, password)
 
     def _issue(
         self,
         name: str,
-        purpose: x509.ObjectIdentifier,
+        purposes: list[x509.ObjectIdentifier],
         days: float,
         now: datetime | None,
         password: str | None,
@@ -148,7 +160,7 @@ class Authority:
         extensions: list[tuple[x509.ExtensionType, bool]] = [
             (x509.BasicConstraints(ca=False, path_length=None), True),
             (_key_usage(certificates=False), True),
-            (x509.ExtendedKeyUsage([purpose]), False),
+            (x509.ExtendedKeyUsage(purposes), False),
             (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
             (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), False),  # type: ignore[arg-type]
         ]
@@ -159,6 +171,22 @@ class Authority:
         signed = builder.sign(self._key, hashes.SHA256())  # type: ignore[arg-type]
         encryption = NoEncryption() if password is None else _encryption(password)
         return Certificate(signed.public_bytes(Encoding.PEM), _pem(key, encryption))
+
+    def signed(self, certificate: bytes) -> bool:
+        """Whether a certificate in PEM is one of ours."""
+        found = x509.load_pem_x509_certificate(certificate)
+        try:
+            found.verify_directly_issued_by(self._certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
+
+
+def names_of(certificate: bytes) -> list[str]:
+    """Host names and addresses of a server's certificate in PEM."""
+    found = x509.load_pem_x509_certificate(certificate)
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(name.value) for name in names]
 
 
 def expires_at(certificate: bytes) -> datetime:
@@ -186,13 +214,12 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(name)
-    except ValueError:
+    if not _HOST_NAME.fullmatch(name):
         raise ConfigurationError(
             f"{name!r} is neither a host name nor an address.",
             hint="Names beyond ASCII are written as xn--….",
-        ) from None
+        )
+    return x509.DNSName(name)
 
 
 def _key_usage(*, certificates: bool) -> x509.KeyUsage:

@@ -18,6 +18,7 @@ from testcontainers.community.redis import RedisContainer
 from testcontainers.core.container import DockerContainer
 
 from ops.stack.container_engine import owner_labels
+from ops.stack.doors import OpenDoor
 from ops.stack.images import KAFKA_IMAGE, REDIS_IMAGE
 from ops.stack.kafka_server import ONE_NODE, complaint_in
 from ops.stack.processes import HOST, POLL_SECONDS, choose_port
@@ -221,4 +222,4 @@ def kafka_answers(port: int) -> bool:
 
 def redis_answers(port: int) -> bool:
     """Whether a Redis on a port of this machine answers and has loaded its data."""
-    return info(port).get("loading") == "0"
+    return info(port, OpenDoor()).get("loading") == "0"

@@ -18,6 +18,7 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 
 from ops.stack.class_archive import ClassArchive
+from ops.stack.doors import Door, Ports
 from ops.stack.java import find_java, java_identity, kafka_jars, kafka_version, shares_classes
 from ops.stack.processes import HOST, POLL_SECONDS, ServerProcess, is_free
 from ops.stack.settings import StackSettings
@@ -79,10 +80,15 @@ class KafkaServer:
         Java, jars and heap.
     settings : mapping of str to str
         Of server.properties, in addition to ours or instead of them.
+    door : Door
+        Who is let in, and how.
     """
 
-    def __init__(self, folder: Path, machine: StackSettings, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, machine: StackSettings, settings: Mapping[str, str], door: Door
+    ) -> None:
         self.process = ServerProcess("kafka", folder)
+        self._door = door
         self._folder = folder
         self._machine = machine
         self._settings = settings
@@ -117,7 +123,7 @@ class KafkaServer:
             *words,
         ]
 
-    def start(self, port: int, controller_port: int, *, with_us: bool) -> None:
+    def start(self, ports: Ports, *, with_us: bool) -> None:
         """Start the node; the first start formats its data folder.
 
         Raises
@@ -126,14 +132,13 @@ class KafkaServer:
             A port is taken, Java or the jars are missing, or formatting failed.
         """
         self.prepare()
-        for wanted in (port, controller_port):
+        for wanted in (ports[name] for name in self._door.kafka_ports):
             if not is_free(wanted):
                 raise ConfigurationError(f"Kafka cannot listen on port {wanted}: it is taken.")
         self._folder.mkdir(parents=True, exist_ok=True)
         own = {
-            "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
-            "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+            **self._door.kafka_settings(ports),
+            "controller.quorum.voters": f"1@{HOST}:{ports['controller']}",
         }
         lines = [f"{name}={value}" for name, value in (ONE_NODE | own | {**self._settings}).items()]
         (self._folder / "server.properties").write_text("\n".join(lines) + "\n")
@@ -143,7 +148,7 @@ class KafkaServer:
         make = self._made_archive if shares_classes(self._java) else None
         self.process.start(
             self._command("kafka.Kafka", "server.properties", make_archive=make),
-            port=port,
+            port=ports["kafka"],
             version=kafka_version(),
             with_us=with_us,
         )
@@ -168,7 +173,7 @@ class KafkaServer:
                 f"{complaint_in(done.stdout + done.stderr)}"
             )
 
-    def wait(self) -> None:
+    def wait(self, ports: Ports) -> None:
         """Wait until the node answers.
 
         Raises
@@ -177,7 +182,7 @@ class KafkaServer:
             It ended or did not answer in time; the message ends its log.
         """
         deadline = time.monotonic() + _START_SECONDS_MAX
-        while not self.answers():
+        while not self.answers(ports):
             if not self.process.alive() or time.monotonic() > deadline:
                 raise ConfigurationError(
                     f"Kafka did not start: {complaint_in(self.process.said())}",
@@ -185,15 +190,15 @@ class KafkaServer:
                 )
             time.sleep(POLL_SECONDS)
 
-    def answers(self) -> bool:
+    def answers(self, ports: Ports) -> bool:
         """Whether this node, and not somebody else's, answers on its port."""
         record = self.process.record()
         # A refused client logs errors: it is only asked once something listens.
         if record is None or is_free(record.port):
             return False
         try:
-            answered = apart(cluster_id(f"{HOST}:{record.port}"))
-        except (KafkaError, OSError):
+            answered = apart(cluster_id(*self._door.kafka_admin(ports)))
+        except (KafkaError, OSError, ConfigurationError):
             return False
         return answered == self._cluster_id()
 

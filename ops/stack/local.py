@@ -6,40 +6,33 @@ Owns the folder, its ports and the order of things; what `everscore stack` and t
 from __future__ import annotations
 
 import atexit
-import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from ops.embedded.redis_server import redis_executable
+from ops.stack.doors import Door, OpenDoor
 from ops.stack.kafka_server import KafkaServer
-from ops.stack.processes import HOST, ServerProcess, choose_port, held
+from ops.stack.mark import StackMark
+from ops.stack.processes import HOST, choose_port, held
 from ops.stack.redis_server import RedisServer
 from ops.stack.settings import StackSettings
+from ops.stack.status import ServerStatus, status_of
 from ops.stack.topics import Topic, TopicReport, apart, ensure_topics
 from schemas.errors import ConfigurationError
 
-_MARK = "stack.json"  # the folder is ours; its ports; its lock
-_KAFKA_PORT, _REDIS_PORT = 9092, 6379
+if TYPE_CHECKING:
+    from ops.security.profile import Profile
+
+_KAFKA_PORT, _MTLS_PORT, _REDIS_PORT = 9092, 9093, 6379
 
 
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
-    """What one server does; all but the name is empty while it does not run."""
-
-    name: str
-    running: bool
-    answers: bool = False
-    address: str | None = None
-    version: str | None = None
-    since: str | None = None
-    pid: int | None = None
+# Of a stack's folder: certificates, passwords and ACLs of a secure one.
+SECURITY = "security"
 
 
 class LocalStack:
@@ -59,6 +52,8 @@ class LocalStack:
         Lines of server.properties and redis.conf in addition to ours or instead of them.
     machine : StackSettings, optional
         Java, the jars' cache and the heap; from the environment by default.
+    secure : Profile, optional
+        Lets in only those it knows: by name and password, or by certificate. Without it, anybody.
 
     Notes
     -----
@@ -80,6 +75,7 @@ class LocalStack:
         kafka_settings: Mapping[str, str] | None = None,
         redis_settings: Mapping[str, str] | None = None,
         machine: StackSettings | None = None,
+        secure: Profile | None = None,
     ) -> None:
         self._temporary = folder is None
         if folder is None:
@@ -87,21 +83,28 @@ class LocalStack:
         self.folder = folder.expanduser().absolute()
         self.topics = tuple(topics)
         self._wanted = {"kafka": kafka_port, "redis": redis_port}
-        self._mark = self.folder / _MARK
+        self._mark = StackMark(self.folder)
+        self.secure = secure
+        self._door = _door(secure)
         self._kafka = KafkaServer(
-            self.folder / "kafka", machine or StackSettings(), kafka_settings or {}
+            self.folder / "kafka", machine or StackSettings(), kafka_settings or {}, self._door
         )
-        self._redis = RedisServer(self.folder / "redis", redis_settings or {})
+        self._redis = RedisServer(self.folder / "redis", redis_settings or {}, self._door)
 
     @property
     def kafka(self) -> str:
         """`host:port` of the broker, running or stopped."""
-        return f"{HOST}:{self._port('kafka')}"
+        return f"{HOST}:{self._mark.port('kafka')}"
+
+    @property
+    def kafka_mtls(self) -> str:
+        """`host:port` where a secure broker takes certificates instead of passwords."""
+        return f"{HOST}:{self._mark.port('mtls')}"
 
     @property
     def redis(self) -> str:
         """URL of the store, running or stopped."""
-        return f"redis://{HOST}:{self._port('redis')}/0"
+        return f"{self._door.redis_scheme}://{HOST}:{self._mark.port('redis')}/0"
 
     def start(self) -> TopicReport:
         """Start what does not run yet, wait until both answer, and create the topics.
@@ -116,13 +119,15 @@ class LocalStack:
         ConfigurationError
             Something is missing, taken or broken; whatever this call started is stopped again.
         """
-        redis_executable()
+        self._door.redis_executable()
         self._kafka.prepare()  # before anything starts: say what is missing, fetch the rest
-        self._take_folder()
-        with held(self._mark), ExitStack() as unless_all_is_well:
+        self._mark.take_folder()
+        with held(self._mark.path), ExitStack() as unless_all_is_well:
             if self._temporary:
                 unless_all_is_well.callback(shutil.rmtree, self.folder, ignore_errors=True)
                 atexit.register(self.stop)
+            self._refuse_other_door()
+            self._door.prepare()
             self._choose_ports()
             if not self._redis.process.alive():
                 self._launch_redis()
@@ -131,7 +136,8 @@ class LocalStack:
                 self._launch_kafka()
                 unless_all_is_well.callback(self._kafka.stop)
             self._redis.wait()
-            self._kafka.wait()
+            self._kafka.wait(self._mark.ports())
+            self._door.furnish(self._mark.ports())
             report = self.create_topics(self.topics)
             unless_all_is_well.pop_all()
         return report
@@ -151,15 +157,15 @@ class LocalStack:
         """
         atexit.unregister(self.stop)
         killed: list[str] = []
-        if self._mark.exists():
-            with held(self._mark):
+        if self._mark.path.exists():
+            with held(self._mark.path):
                 killed += [
                     server.process.name
                     for server in (self._kafka, self._redis)
                     if not server.stop()
                 ]
                 if wipe:
-                    for name in ("kafka", "redis"):
+                    for name in ("kafka", "redis", SECURITY):
                         shutil.rmtree(self.folder / name, ignore_errors=True)
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -167,7 +173,8 @@ class LocalStack:
 
     def create_topics(self, topics: Iterable[Topic]) -> TopicReport:
         """Create topics; see `ops.stack.topics.ensure_topics`."""
-        return apart(ensure_topics(self.kafka, tuple(topics)))
+        address, access = self._door.kafka_admin(self._mark.ports())
+        return apart(ensure_topics(address, tuple(topics), access))
 
     def create_topic(self, name: str, partitions: int) -> None:
         """Create a topic with the broker's settings; creating it again changes nothing."""
@@ -176,7 +183,7 @@ class LocalStack:
     def start_kafka(self) -> None:
         """Start Kafka again, where it was, and wait until it answers."""
         self._launch_kafka()
-        self._kafka.wait()
+        self._kafka.wait(self._mark.ports())
 
     def stop_kafka(self) -> None:
         """Stop Kafka cleanly."""
@@ -202,8 +209,8 @@ class LocalStack:
     def status(self) -> tuple[ServerStatus, ServerStatus]:
         """What Kafka and Redis do."""
         return (
-            _status(self._kafka.process, self._kafka.answers),
-            _status(self._redis.process, self._redis.answers),
+            status_of(self._kafka.process, lambda: self._kafka.answers(self._mark.ports())),
+            status_of(self._redis.process, self._redis.answers),
         )
 
     def logs(self) -> dict[str, Path]:
@@ -211,29 +218,18 @@ class LocalStack:
         processes = (self._kafka.process, self._redis.process)
         return {process.name: process.log for process in processes}
 
-    def _take_folder(self) -> None:
-        if not self._mark.exists() and self.folder.is_dir() and any(self.folder.iterdir()):
+    def _refuse_other_door(self) -> None:
+        """What runs keeps its locks, or goes without them, until it is stopped."""
+        runs = [s.name for s in (self._kafka.process, self._redis.process) if s.alive()]
+        if runs and self._mark.secure != self._door.secure:
+            how = "with" if self._mark.secure else "without"
             raise ConfigurationError(
-                f"{self.folder} holds something else than a local stack.",
-                hint="Name an empty or a new folder.",
+                f"{runs[0]} runs already, {how} passwords and TLS.",
+                hint="Stop it first: everscore stack down.",
             )
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def _ports(self) -> dict[str, int]:
-        try:
-            ports: dict[str, int] = json.loads(self._mark.read_text())
-        except (OSError, ValueError):  # not started yet
-            return {}
-        return ports
-
-    def _port(self, name: str) -> int:
-        port = self._ports().get(name)
-        if port is None:
-            raise ConfigurationError(f"The local stack in {self.folder} was never started.")
-        return port
 
     def _choose_ports(self) -> None:
-        last = self._ports()
+        last = self._mark.ports()
         ports: dict[str, int] = {}
         for process, usual in (
             (self._kafka.process, _KAFKA_PORT),
@@ -252,17 +248,21 @@ class LocalStack:
                     f"{name} runs already, on port {record.port} and not {wanted}.",
                     hint="Stop it first: everscore stack down.",
                 )
-        controller = last.get("controller")
-        if not self._kafka.process.alive() or controller is None:
-            controller = choose_port(None, controller, reserved=ports.values())
-        self._mark.write_text(json.dumps(ports | {"controller": controller}))
+        for name in self._door.kafka_ports:
+            if name in ports:
+                continue
+            if self._kafka.process.alive() and name in last:
+                ports[name] = last[name]
+                continue
+            liked = _MTLS_PORT if name == "mtls" and not self._temporary else None
+            ports[name] = choose_port(None, last.get(name), liked, reserved=ports.values())
+        self._mark.write(ports, secure=self._door.secure)
 
     def _launch_kafka(self) -> None:
-        ports = self._port("kafka"), self._port("controller")
-        self._kafka.start(*ports, with_us=self._temporary)
+        self._kafka.start(self._mark.ports(), with_us=self._temporary)
 
     def _launch_redis(self) -> None:
-        self._redis.start(self._port("redis"), with_us=self._temporary)
+        self._redis.start(self._mark.port("redis"), with_us=self._temporary)
 
     def __enter__(self) -> Self:
         self.start()
@@ -277,16 +277,9 @@ class LocalStack:
         self.stop()
 
 
-def _status(process: ServerProcess, answers: Callable[[], bool]) -> ServerStatus:
-    record = process.record()
-    if record is None:
-        return ServerStatus(process.name, running=False)
-    return ServerStatus(
-        process.name,
-        running=True,
-        answers=answers(),
-        address=f"{HOST}:{record.port}",
-        version=record.version,
-        since=record.started_at,
-        pid=record.pid,
-    )
+def _door(secure: Profile | None) -> Door:
+    if secure is None:
+        return OpenDoor()
+    from ops.security.door import SecureDoor  # noqa: PLC0415 - needs what the open way does not
+
+    return SecureDoor(secure)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ops.embedded.redis_server import redis_executable
+from ops.stack.doors import Door
 from ops.stack.processes import HOST, POLL_SECONDS, ServerProcess, is_free
 from schemas.errors import ConfigurationError
 
@@ -41,9 +41,12 @@ class RedisServer:
         Its settings, log and append-only file.
     settings : mapping of str to str
         Of redis.conf, in addition to ours or instead of them.
+    door : Door
+        Who is let in, and how.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], door: Door) -> None:
+        self._door = door
         self.process = ServerProcess("redis", folder)
         self._folder = folder
         self._settings = settings
@@ -56,11 +59,11 @@ class RedisServer:
         ConfigurationError
             The port is taken, or there is no redis-server.
         """
-        executable = redis_executable()
+        executable = self._door.redis_executable()
         if not is_free(port):
             raise ConfigurationError(f"Redis cannot listen on port {port}: it is taken.")
         self._folder.mkdir(parents=True, exist_ok=True)
-        settings = KEEPS_ALL | {"port": str(port)} | {**self._settings}
+        settings = KEEPS_ALL | self._door.redis_settings(port) | {**self._settings}
         lines = [f"{name} {value}" for name, value in settings.items()]
         (self._folder / "redis.conf").write_text("\n".join(lines) + "\n")
         self.process.start(
@@ -90,7 +93,7 @@ class RedisServer:
         record = self.process.record()
         if record is None:
             return False
-        said = info(record.port)
+        said = info(record.port, self._door)
         return said.get("process_id") == str(record.pid) and said.get("loading") == "0"
 
     def stop(self) -> bool:
@@ -98,11 +101,12 @@ class RedisServer:
         return self.process.stop(_STOP_SECONDS_MAX)
 
 
-def info(port: int) -> dict[str, str]:
+def info(port: int, door: Door) -> dict[str, str]:
     """What a Redis says of itself; nothing if none answers."""
     try:
         with (
-            socket.create_connection((HOST, port), timeout=_ANSWER_SECONDS_MAX) as connection,
+            socket.create_connection((HOST, port), timeout=_ANSWER_SECONDS_MAX) as plain,
+            door.greet_redis(plain) as connection,
             connection.makefile("rb") as answer,
         ):
             connection.sendall(b"INFO\r\n")

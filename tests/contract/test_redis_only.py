@@ -26,6 +26,8 @@ CALLS = {
     "due": (0, 1, 1),
     "next_due_us": (0,),
     "customers": (0, 0, 10),
+    "reviews": (0, 0, 10),
+    "inspect": (("ping",),),
     "outbox": (0, "", 10),
     "trim_outbox": (0, "1-0"),
     "installation": (),

@@ -18,15 +18,7 @@ import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from ops.embedded.redis_server import redis_executable
-from ops.stack.java import (
-    cached_jars,
-    find_java,
-    find_maven,
-    kafka_jars,
-    kafka_version,
-    shares_classes,
-)
+from ops.stack.java import find_java, kafka_jars, kafka_version, shares_classes
 from ops.stack.local import LocalStack
 from ops.stack.processes import is_free
 from ops.stack.settings import StackSettings
@@ -39,23 +31,6 @@ ROOT = Path(__file__).parents[2]
 GONE_SECONDS_MAX = 15.0
 PARTITIONS = 3
 TOPICS = declared_topics(Settings.model_construct(), PARTITIONS)
-
-
-@pytest.fixture(scope="module")
-def machine() -> StackSettings:
-    """This machine, if it has what the stack needs, with Kafka fetched."""
-    settings = StackSettings()
-    try:
-        find_java(settings.java_home)
-        if cached_jars(settings.cache) is None:
-            find_maven()
-        redis_executable()
-    except ConfigurationError as error:
-        if os.environ.get("REQUIRE_REAL_SERVICES") == "1":
-            pytest.fail(f"REQUIRE_REAL_SERVICES=1, but: {error}")
-        pytest.skip(f"no local stack here: {error}")
-    kafka_jars(settings.cache)
-    return settings
 
 
 @pytest.fixture(scope="module")

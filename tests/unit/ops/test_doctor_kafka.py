@@ -150,7 +150,7 @@ def test_hidden_topic_and_group_lack_every_right():
     facts = kafka(hidden, group=GroupFacts(refused="GroupAuthorizationFailed"))
     finding = check_kafka_permissions(facts, SETTINGS, Role.WORKER, REMEDIES)
     assert finding.values["refused"] == {
-        "topic scorecards": ["WRITE"],
+        "topic scorecards": ["READ", "WRITE"],
         "group everscore": ["READ"],
     }
 

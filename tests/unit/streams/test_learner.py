@@ -84,6 +84,14 @@ def test_customer_reported_again_is_as_last_reported_and_still_counted_once():
     assert keeper.columns().frequency.tolist() == [7]
 
 
+@pytest.mark.parametrize("raw", [b"{}", b"", b"[]", b'["c", 0.5]', b"\xff", b"null"])
+def test_record_that_is_no_sample_is_left_aside(raw):
+    keeper = SampleKeeper(3)
+    keeper.report(report(1))
+    keeper.report(raw)
+    assert len(keeper) == 1
+
+
 def test_customer_pushed_out_stays_out_and_may_be_reported_again():
     keeper = SampleKeeper(1)
     keeper.report(report(1, rank=0.5))
