@@ -9,10 +9,7 @@ from ops.stack.java import kafka_version
 
 # The public image of the version that pom.xml names, so that containers and the local stack agree.
 KAFKA_IMAGE = f"apache/kafka:{kafka_version()}"
-# The last major version under the BSD licence, and the one that Debian 12 has too.
+# The major version that Debian 12 has too: the stand-in is a Redis 7 on bookworm, as the name says.
 REDIS_IMAGE = "redis:7-bookworm"
 # What our own image is built on.
 BASE_IMAGE = "debian:bookworm-slim"
-
-# On every image that ops.stack.images.build makes, and on nothing that a registry gives.
-STAND_IN_LABEL = "everscore.stand-in"
