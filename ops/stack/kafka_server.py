@@ -34,7 +34,8 @@ _EXCEPTION = re.compile(
     r'^(?:Exception in thread "[^"]*" |Caused by: )?([\w.$]+(?:Exception|Error): .+)$', re.MULTILINE
 )
 
-_SETTINGS = {
+# Of one node that keeps the only copy of everything, wherever it runs.
+ONE_NODE = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
@@ -42,7 +43,6 @@ _SETTINGS = {
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "log.dirs": _DATA,
     "auto.create.topics.enable": "false",
-    # One node keeps the only copy of everything.
     "default.replication.factor": "1",
     "min.insync.replicas": "1",
     "offsets.topic.replication.factor": "1",
@@ -135,9 +135,7 @@ class KafkaServer:
             "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
             "controller.quorum.voters": f"1@{HOST}:{controller_port}",
         }
-        lines = [
-            f"{name}={value}" for name, value in (_SETTINGS | own | {**self._settings}).items()
-        ]
+        lines = [f"{name}={value}" for name, value in (ONE_NODE | own | {**self._settings}).items()]
         (self._folder / "server.properties").write_text("\n".join(lines) + "\n")
         if not (self._folder / _META).exists():
             self._format()

@@ -21,7 +21,7 @@ _STOP_SECONDS_MAX = 20.0  # a clean stop writes the rest of the append-only file
 _ANSWER_SECONDS_MAX = 2.0
 _VERSION_SECONDS_MAX = 10.0
 
-_SETTINGS = {
+KEEPS_ALL = {
     "bind": HOST,
     "daemonize": "no",
     "dir": "./",
@@ -60,7 +60,7 @@ class RedisServer:
         if not is_free(port):
             raise ConfigurationError(f"Redis cannot listen on port {port}: it is taken.")
         self._folder.mkdir(parents=True, exist_ok=True)
-        settings = _SETTINGS | {"port": str(port)} | {**self._settings}
+        settings = KEEPS_ALL | {"port": str(port)} | {**self._settings}
         lines = [f"{name} {value}" for name, value in settings.items()]
         (self._folder / "redis.conf").write_text("\n".join(lines) + "\n")
         self.process.start(
@@ -90,7 +90,7 @@ class RedisServer:
         record = self.process.record()
         if record is None:
             return False
-        said = _info(record.port)
+        said = info(record.port)
         return said.get("process_id") == str(record.pid) and said.get("loading") == "0"
 
     def stop(self) -> bool:
@@ -98,7 +98,7 @@ class RedisServer:
         return self.process.stop(_STOP_SECONDS_MAX)
 
 
-def _info(port: int) -> dict[str, str]:
+def info(port: int) -> dict[str, str]:
     """What a Redis says of itself; nothing if none answers."""
     try:
         with (
