@@ -1,28 +1,28 @@
-"""One real Redis for all contract tests; every test has its own key prefix, nothing is flushed."""
+"""The session's Redis for all contract tests; each has its own key prefix, nothing is flushed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from uuid import uuid4
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from ops.embedded.redis_server import EmbeddedRedis
 from state.keys import Keys
 from state.memory_store import MemoryStore
 from state.redis_store import RedisStore
 from state.store import Store
-
-
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    with EmbeddedRedis() as server:
-        yield server.url
+from tests.support.services import Services
+from tests.support.services_report import RAN_ON
 
 
 @pytest.fixture
-def prefix() -> str:
-    return f"contract:{uuid4().hex}:"
+def redis_url(services: Services, record_property: Callable[[str, object], None]) -> str:
+    record_property(RAN_ON, services.redis_name)
+    return services.redis
+
+
+@pytest.fixture
+def prefix(services: Services) -> str:
+    return f"{services.new_name()}:"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,15 @@ from ops.embedded.kafka_broker import EmbeddedKafka
 from ops.embedded.redis_server import EmbeddedRedis
 from ops.embedded.stack import EmbeddedStack
 from schemas.errors import ConfigurationError
+from tests.support.services_report import RAN_ON
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _ran_on(record_property: Callable[[str, object], None]) -> None:
+    record_property(RAN_ON, "an in-memory broker or a Redis of its own")
 
 
 def partitions(bootstrap: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,14 @@ import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from ops.embedded.redis_server import redis_executable
-from ops.stack.java import (
-    cached_jars,
-    find_java,
-    find_maven,
-    kafka_jars,
-    kafka_version,
-    shares_classes,
-)
+from ops.stack.java import find_java, kafka_jars, kafka_version, shares_classes
 from ops.stack.local import LocalStack
 from ops.stack.processes import is_free
 from ops.stack.settings import StackSettings
 from ops.stack.topics import Topic, declared_topics
 from schemas.errors import ConfigurationError
 from streams.settings import Settings
+from tests.support.services_report import RAN_ON
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
@@ -41,21 +34,9 @@ PARTITIONS = 3
 TOPICS = declared_topics(Settings.model_construct(), PARTITIONS)
 
 
-@pytest.fixture(scope="module")
-def machine() -> StackSettings:
-    """This machine, if it has what the stack needs, with Kafka fetched."""
-    settings = StackSettings()
-    try:
-        find_java(settings.java_home)
-        if cached_jars(settings.cache) is None:
-            find_maven()
-        redis_executable()
-    except ConfigurationError as error:
-        if os.environ.get("REQUIRE_REAL_SERVICES") == "1":
-            pytest.fail(f"REQUIRE_REAL_SERVICES=1, but: {error}")
-        pytest.skip(f"no local stack here: {error}")
-    kafka_jars(settings.cache)
-    return settings
+@pytest.fixture(autouse=True)
+def _ran_on(machine: StackSettings, record_property: Callable[[str, object], None]) -> None:
+    record_property(RAN_ON, f"an Apache Kafka {kafka_version()} and a Redis of its own")
 
 
 @pytest.fixture(scope="module")

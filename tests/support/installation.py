@@ -3,55 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ops.change_feed import open_consumer, records_to_end
 from ops.demo import child_environment
-from ops.embedded.stack import EmbeddedStack
 from ops.producing import PacedProducer, Progress, progress_of
+from ops.stack.topics import declared_topics
 from schemas.errors import StoreUnavailableError
 from streams.connections import redis_store
 from streams.settings import Settings
+from tests.support.services import Services
 
 REPOSITORY = Path(__file__).parents[2]
-_numbers = itertools.count(1)
 
 
 class Installation:
     """Use as an async context manager; stops its workers at the end."""
 
     def __init__(
-        self, stack: EmbeddedStack, folder: Path, partitions: int = 4, **overrides: Any
+        self, services: Services, folder: Path, partitions: int = 4, **overrides: Any
     ) -> None:
-        name = f"t{os.getpid()}-{next(_numbers)}"
+        name = services.new_name()
         topics = {
             field: f"{name}.{Settings.model_fields[field].default}"
             for field in Settings.model_fields
             if field.endswith("_topic")
         }
         self.settings = Settings(
-            kafka=stack.kafka,
-            redis=stack.redis,
+            kafka=services.kafka,
+            redis=services.redis,
             group=name,
             key_prefix=f"{name}:",
-            session_timeout_seconds=3.0,
+            session_timeout_seconds=services.session_seconds,
             **topics,
             **overrides,
         )
         self.partitions = partitions
-        for field, topic in topics.items():
-            # The in-memory broker keeps 5 MB of a partition: every change is to be read again.
-            counts = {"transactions_topic": partitions, "rekeyed_topic": partitions}
-            counts["changes_topic"] = 16
-            stack.create_topic(topic, counts.get(field, 1))
+        declared = declared_topics(self.settings, partitions)
+        if not services.real:  # it keeps 5 MB of a partition: every change is to be read again
+            changes = self.settings.changes_topic
+            declared = tuple(
+                replace(topic, partitions=16) if topic.name == changes else topic
+                for topic in declared
+            )
+        services.create_topics(declared)
         self.store = redis_store(self.settings)
         self._folder = folder
         self._workers: list[subprocess.Popen[bytes]] = []
