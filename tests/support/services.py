@@ -22,10 +22,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 import confluent_kafka
@@ -35,7 +35,10 @@ from confluent_kafka.admin import AdminClient
 
 from ops.embedded.redis_server import redis_executable
 from ops.embedded.stack import EmbeddedStack
-from ops.stack.java import cached_jars, find_java, find_maven
+from ops.stack.docker import DockerStack
+from ops.stack.images import KAFKA_IMAGE
+from ops.stack.images.stand_ins import find_image
+from ops.stack.java import cached_jars, find_java, find_maven, kafka_version
 from ops.stack.local import LocalStack
 from ops.stack.settings import StackSettings
 from ops.stack.topics import Topic, apart, ensure_topics
@@ -51,18 +54,9 @@ class Kind(StrEnum):
     """In the order of preference."""
 
     ENV = "env"
+    DOCKER = "docker"
     LOCAL = "local"
     EMBEDDED = "embedded"
-
-
-class Stack(Protocol):
-    """What each kind has."""
-
-    @property
-    def kafka(self) -> str: ...
-
-    @property
-    def redis(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -71,6 +65,9 @@ class Addresses:
 
     kafka: str
     redis: str
+
+
+Stack = Addresses | DockerStack | LocalStack | EmbeddedStack
 
 
 class Services:
@@ -97,8 +94,7 @@ class Services:
         self._stack = stack
         self._numbers = itertools.count(1)
         self.session_seconds = _SESSION_SECONDS
-        place = "addresses in the environment" if kind is Kind.ENV else f"{kind} stack"
-        self.redis_name = f"Redis {redis_version(self.redis)} ({place})"
+        self.redis_name = f"Redis {redis_version(self.redis)} ({_place(kind)})"
         if kind is Kind.EMBEDDED:
             kafka = f"librdkafka {confluent_kafka.libversion()[0]}'s in-memory broker"
         else:
@@ -144,6 +140,14 @@ class Services:
         dots = {name.replace("_", "."): value for name, value in more.items()}
         return {"bootstrap.servers": self.kafka, "log_level": 0, **dots}
 
+    def restartable(self) -> LocalStack | DockerStack:
+        """The servers, to be stopped and killed; skips the test where that cannot be."""
+        if isinstance(self._stack, Addresses):
+            pytest.skip("the servers are somebody else's: not ours to stop")
+        if isinstance(self._stack, EmbeddedStack):
+            pytest.skip("librdkafka's in-memory broker forgets everything when it stops")
+        return self._stack
+
     @contextmanager
     def without_kafka(self) -> Iterator[None]:
         """No broker meanwhile, as if it had crashed."""
@@ -174,7 +178,21 @@ class Services:
 
 def _recorded_version(stack: Stack) -> str | None:
     """Kafka's whole version where the stack knows what it has started; a broker does not tell."""
-    return stack.status()[0].version if isinstance(stack, LocalStack) else None
+    if isinstance(stack, LocalStack):
+        return stack.status()[0].version
+    return kafka_version() if isinstance(stack, DockerStack) else None
+
+
+def _place(kind: Kind) -> str:
+    if kind is Kind.ENV:
+        return "addresses in the environment"
+    if kind is Kind.DOCKER:
+        with suppress(ConfigurationError):  # no docker command to ask with
+            image = find_image(KAFKA_IMAGE)
+            if image is not None and image.stand_in:
+                return "Docker, stand-in images"
+        return "Docker"
+    return f"{kind} stack"
 
 
 def local_machine() -> StackSettings:
@@ -200,6 +218,10 @@ def _addresses(environment: Mapping[str, str], _until: ExitStack) -> Stack:
     return Addresses(kafka, url)
 
 
+def _docker(_environment: Mapping[str, str], until: ExitStack) -> Stack:
+    return until.enter_context(DockerStack())
+
+
 def _local(_environment: Mapping[str, str], until: ExitStack) -> Stack:
     return until.enter_context(LocalStack(machine=local_machine()))
 
@@ -211,6 +233,7 @@ def _embedded(_environment: Mapping[str, str], until: ExitStack) -> Stack:
 Opener = Callable[[Mapping[str, str], ExitStack], Stack]
 OPENERS: dict[Kind, Opener] = {
     Kind.ENV: _addresses,
+    Kind.DOCKER: _docker,
     Kind.LOCAL: _local,
     Kind.EMBEDDED: _embedded,
 }
