@@ -68,6 +68,14 @@ def test_store_keeps_its_directory_and_port_over_a_restart(tmp_path: Path) -> No
         assert client.get("kept") == b"yes"
 
 
+def test_store_is_not_ready_before_its_data_is_loaded(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as first, redis.Redis.from_url(first.url) as client:
+        fill = "for number = 1, 300000 do redis.call('SET', 'key-' .. number, number) end"
+        client.eval(fill, 0)
+    with EmbeddedRedis(tmp_path) as second, redis.Redis.from_url(second.url) as client:
+        assert client.get("key-300000") == b"300000"
+
+
 def test_taken_port_is_reported() -> None:
     with EmbeddedRedis() as running:
         port = int(running.url.split(":")[-1].split("/")[0])
