@@ -10,14 +10,16 @@ from state.keys import Keys
 from state.memory_store import MemoryStore
 from state.redis_store import RedisStore
 from state.store import Store
+from streams.settings import Settings
+from tests.support.access import open_store
 from tests.support.services import Services
 from tests.support.services_report import RAN_ON
 
 
 @pytest.fixture
-def redis_url(services: Services, record_property: Callable[[str, object], None]) -> str:
+def at_redis(services: Services, record_property: Callable[[str, object], None]) -> Settings:
     record_property(RAN_ON, services.redis_name)
-    return services.redis
+    return services.settings()
 
 
 @pytest.fixture
@@ -26,8 +28,8 @@ def prefix(services: Services) -> str:
 
 
 @pytest.fixture
-async def redis_store(redis_url: str, prefix: str) -> AsyncIterator[RedisStore]:
-    store = RedisStore(redis_url, Keys(prefix=prefix))
+async def redis_store(at_redis: Settings, prefix: str) -> AsyncIterator[RedisStore]:
+    store = open_store(at_redis, Keys(prefix=prefix))
     yield store
     await store.close()
 
@@ -38,6 +40,6 @@ async def store(request: pytest.FixtureRequest, prefix: str) -> AsyncIterator[St
         made: Store = MemoryStore()
     else:
         cluster = request.param == "redis-cluster-keys"
-        made = RedisStore(request.getfixturevalue("redis_url"), Keys(prefix, cluster=cluster))
+        made = open_store(request.getfixturevalue("at_redis"), Keys(prefix, cluster=cluster))
     yield made
     await made.close()

@@ -15,6 +15,7 @@ from state.fields import FIELDS
 from state.keys import Keys
 from state.redis_store import RedisStore
 from state.store import Checkpoint, SliceCommit
+from tests.support.access import open_redis, open_store
 from tests.support.services_report import RAN_ON
 
 CARD = (*("x" for _ in FIELDS[:-1]), b"ledger")
@@ -152,15 +153,15 @@ def hash_tag(key: str) -> str:
     return key[start : key.index("}", start)]
 
 
-async def test_all_keys_that_a_slice_writes_on_a_cluster_share_its_hash_tag(redis_url, prefix):
-    store = RedisStore(redis_url, Keys(prefix, cluster=True))
+async def test_all_keys_that_a_slice_writes_on_a_cluster_share_its_hash_tag(at_redis, prefix):
+    store = open_store(at_redis, Keys(prefix, cluster=True))
     ids = ["C-42", "Zoë", "a:b", "42"]
     for partition in (3, 42):
         before = await store.acquire(partition, "w")
         await store.commit_slice(
             SliceCommit(partition, before, before, ids, [CARD] * 4, [1.0] * 4, b"o")
         )
-    with redis.Redis.from_url(redis_url) as admin:
+    with open_redis(at_redis) as admin:
         keys = [key.decode() for key in admin.scan_iter(f"{prefix}*")]
     assert len(keys) == 2 * (len(ids) + 3)
     for partition in (3, 42):

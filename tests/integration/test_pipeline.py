@@ -5,11 +5,11 @@ import json
 
 import pytest
 from confluent_kafka import Producer
-from redis.asyncio import Redis
 
 from ops.change_feed import change_of
 from schemas.dead_letter import DeadLetter
 from streams.settings import Settings
+from tests.support.access import open_async_redis
 from tests.support.installation import Installation
 from tests.support.purchases import Run, cdnow_of
 
@@ -249,7 +249,7 @@ async def test_worker_with_other_currency_than_founded_stops_and_says_so(service
 async def test_unexpected_error_ends_the_worker_without_committing_and_says_why(services, tmp_path):
     async with Installation(services, tmp_path, **NEVER_LEARN) as here:
         key = f"{here.settings.key_prefix}customer:good"
-        async with Redis.from_url(here.settings.redis) as redis:
+        async with open_async_redis(here.settings) as redis:
             await redis.set(key, "not a hash")  # somebody else's hand
             worker = here.start_worker()
             await here.produce([(transaction(1), "good")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from ops.demo import child_environment
 from ops.stack.topics import Topic
 from tests.support.services import Services
 
@@ -32,7 +32,6 @@ class Worker:
         self.journal_path = directory / "journal.jsonl"
         self.log_path = directory / "worker.log"
         words = {
-            "broker": log.services.kafka,
             "in_memory": not log.services.real,
             "session_seconds": log.services.session_seconds,
             "prefix": log.prefix,
@@ -42,12 +41,12 @@ class Worker:
             **options,
         }
         root = str(Path(__file__).parents[2])
-        with self.log_path.open("wb") as log:
+        with self.log_path.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.journal_worker", json.dumps(words)],
                 cwd=directory,
-                env={**os.environ, "PYTHONPATH": root},
-                stdout=log,
+                env=child_environment(log.services.settings()) | {"PYTHONPATH": root},
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from ops.change_feed import change_of
 from streams.settings import Settings
+from tests.support.access import open_async_redis
 from tests.support.installation import Installation
 from tests.support.purchases import Run, cdnow_of
 from tests.support.services import Services
@@ -68,7 +68,8 @@ async def test_join_leave_and_rolling_restart_under_load_count_once_and_stand_st
             await here.until(lambda p: p.applied > RATE)
             load.idle_seconds.clear()
             third = here.start_worker(instance=names[2])  # joins
-            await pause(5)
+            await here.shared_by(3)
+            await pause(2)
             third.terminate()  # leaves
             assert await asyncio.to_thread(third.wait) == 0
             await pause(4)
@@ -112,7 +113,6 @@ async def test_server_stopped_and_killed_under_load_is_waited_for_and_nothing_is
 async def test_flushed_redis_is_noticed_while_idle_and_everything_is_counted_anew(
     services: Services, tmp_path: Path
 ) -> None:
-    services.needs_real_kafka("keeps a group that rebalances waiting for its session timeout")
     purchases = cdnow_of(400)
     async with Installation(services, tmp_path, **NEVER_LEARN) as here:
         for _ in range(2):
@@ -123,7 +123,7 @@ async def test_flushed_redis_is_noticed_while_idle_and_everything_is_counted_ane
         await here.settled()
         hashes, installation = await here.hashes(), await here.store.installation()
         changes = await changes_of(here)
-        async with Redis.from_url(here.settings.redis) as redis:
+        async with open_async_redis(here.settings) as redis:
             # What FLUSHALL does to this installation; the others' keys on the server stay.
             keys = [key async for key in redis.scan_iter(f"{here.settings.key_prefix}*")]
             assert await redis.unlink(*keys) == len(keys) > len(hashes)

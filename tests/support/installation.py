@@ -6,11 +6,11 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ops.change_feed import open_consumer, records_to_end
 from ops.demo import child_environment
@@ -22,6 +22,8 @@ from streams.settings import Settings
 from tests.support.services import Services
 
 REPOSITORY = Path(__file__).parents[2]
+
+Found = TypeVar("Found")
 
 
 class Installation:
@@ -36,9 +38,7 @@ class Installation:
             for field in Settings.model_fields
             if field.endswith("_topic")
         }
-        self.settings = Settings(
-            kafka=services.kafka,
-            redis=services.redis,
+        self.settings = services.settings(
             group=name,
             key_prefix=f"{name}:",
             session_timeout_seconds=services.session_seconds,
@@ -112,36 +112,49 @@ class Installation:
 
     async def until(self, reached: Callable[[Progress], bool], seconds: float = 60) -> Progress:
         """Wait for the workers; fails with their logs when they do not get there."""
-        deadline = time.monotonic() + seconds
-        progress = None
-        while True:
-            with suppress(StoreUnavailableError):  # a test has it restarted
-                progress = await self.progress()
-                if reached(progress):
-                    return progress
-            if time.monotonic() > deadline:
-                logs = "\n".join(worker.log.read_text()[-3000:] for worker in self._workers)
-                raise AssertionError(f"not reached in {seconds} s: {progress}\n{logs}")
-            await asyncio.sleep(0.05)
+
+        async def look() -> Progress | None:
+            progress = await self.progress()
+            return progress if reached(progress) else None
+
+        return await self._wait_for(look, seconds)
 
     async def shared_by(self, workers: int) -> None:
         """Wait until so many workers own partitions."""
-        while True:
+
+        async def look() -> bool | None:
             checkpoints = [await self.store.checkpoint(p) for p in range(self.partitions)]
-            if len({checkpoint.owner for checkpoint in checkpoints} - {""}) == workers:
-                return
-            await asyncio.sleep(0.05)
+            owners = {checkpoint.owner for checkpoint in checkpoints} - {""}
+            return len(owners) == workers or None
+
+        await self._wait_for(look)
 
     async def settled(self) -> None:
         """Wait until nothing is due and everything committed is published."""
-        while True:
-            idle = True
+
+        async def look() -> bool | None:
             for partition in range(self.partitions):
                 clock = (await self.store.checkpoint(partition)).clock_us
-                idle = idle and not await self.store.due(partition, clock, 1)
-                idle = idle and not await self.store.outbox(partition, "", 1)
-            if idle:
-                return
+                if await self.store.due(partition, clock, 1):
+                    return None
+                if await self.store.outbox(partition, "", 1):
+                    return None
+            return True
+
+        await self._wait_for(look)
+
+    async def _wait_for(
+        self, look: Callable[[], Awaitable[Found | None]], seconds: float = 60
+    ) -> Found:
+        deadline = time.monotonic() + seconds
+        while True:
+            with suppress(StoreUnavailableError):  # a test has it restarted
+                if (found := await look()) is not None:
+                    return found
+            if time.monotonic() > deadline:
+                progress = await self.progress()
+                logs = "\n".join(worker.log.read_text()[-3000:] for worker in self._workers)
+                raise AssertionError(f"not reached in {seconds} s: {progress}\n{logs}")
             await asyncio.sleep(0.05)
 
     async def records(self, topic: str) -> list[Any]:

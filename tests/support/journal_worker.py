@@ -19,7 +19,9 @@ from faust.types import TP
 
 from streams import consumer_thread
 from streams.batch_consumer import BatchConsumer
+from streams.connections import kafka_access
 from streams.record_batches import RecordBatch
+from streams.settings import Settings
 from streams.transport import batch_topic, batch_transport
 
 
@@ -47,7 +49,7 @@ def main(words: dict[str, Any]) -> None:
         consumer_thread.RangePartitionAssignor = UnhurriedAssignor
     app = faust.App(
         words["group"],
-        broker=f"batch://{words['broker']}",
+        broker=f"batch://{Settings().kafka}",
         broker_client_id=words.get("client_id", "journal"),
         datadir=tempfile.mkdtemp(dir="."),
         web_enabled=False,
@@ -102,6 +104,7 @@ def main(words: dict[str, Any]) -> None:
             note("revoked", partitions=sorted(map(short, revoked)))
 
     transport = batch_transport(app)
+    transport.access = kafka_access(Settings())  # of the environment
     transport.Consumer = NotingConsumer  # type: ignore[misc]
     transport.positions = positions
     transport.finish_seconds_max = words.get("finish_seconds_max", 5.0)

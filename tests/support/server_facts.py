@@ -14,6 +14,9 @@ from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, S
 
 from ops.stack.topics import apart
 from schemas.errors import BrokerUnavailableError, StoreUnavailableError
+from streams.connections import kafka_access
+from streams.settings import Settings
+from tests.support.access import open_redis
 
 # Kafka's `MetadataVersion`: the first feature level of each release. A broker names no version.
 RELEASES = {22: "4.0", 26: "4.1", 28: "4.2", 30: "4.3"}
@@ -79,8 +82,10 @@ def release_of(level: int) -> str:
     )
 
 
-async def _kafka_facts(bootstrap: str) -> tuple[str, float]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_MS)
+async def _kafka_facts(settings: Settings) -> tuple[str, float]:
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka, request_timeout_ms=_REQUEST_MS, **kafka_access(settings)
+    )
     try:
         await admin.start()
         node = admin._client.get_random_node()
@@ -97,23 +102,26 @@ async def _kafka_facts(bootstrap: str) -> tuple[str, float]:
             for entry in entries
         }
     except (KafkaError, OSError) as error:
-        raise BrokerUnavailableError(f"Kafka at {bootstrap} does not answer: {error!r}") from error
+        raise BrokerUnavailableError(
+            f"Kafka at {settings.kafka} does not answer: {error!r}"
+        ) from error
     finally:
         await admin.close()
     release = release_of(levels[_LEVEL]) if _LEVEL in levels else "of unknown version"
     return release, int(settings.get(_SESSION) or _SESSION_MS) / 1000
 
 
-def kafka_facts(bootstrap: str) -> tuple[str, float]:
+def kafka_facts(settings: Settings) -> tuple[str, float]:
     """Release of a Kafka as it shows itself, and the shortest session it grants, in seconds."""
-    return apart(_kafka_facts(bootstrap))
+    return apart(_kafka_facts(settings))
 
 
-def redis_version(url: str) -> str:
+def redis_version(settings: Settings) -> str:
     """Version of a Redis by its INFO."""
     try:
-        with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
+        with open_redis(settings) as client:
             return str(client.info("server")["redis_version"])  # type: ignore[index]
     except redis.RedisError as error:
-        name = url.rpartition("@")[2]  # without the password
-        raise StoreUnavailableError(f"Redis at {name} does not answer: {error}") from error
+        raise StoreUnavailableError(
+            f"Redis at {settings.redis} does not answer: {error}"
+        ) from error

@@ -4,7 +4,8 @@ Chosen once, the first that can be had:
 
 env
     `EVERSCORE_TEST_KAFKA` (host:port,host:port) and `EVERSCORE_TEST_REDIS` (a URL), both or neither.
-    Topics and keys of the session are removed at its end; nothing else is touched.
+    What `EVERSCORE_*` says of passwords and certificates holds for them. Topics and keys of the
+    session are removed at its end; nothing else is touched.
 docker
     Containers: a Docker engine that answers, and images that are there or can be pulled.
 local
@@ -30,7 +31,6 @@ from uuid import uuid4
 
 import confluent_kafka
 import pytest
-import redis
 from confluent_kafka.admin import AdminClient
 
 from ops.embedded.redis_server import redis_executable
@@ -43,6 +43,9 @@ from ops.stack.local import LocalStack
 from ops.stack.settings import StackSettings
 from ops.stack.topics import Topic, apart, ensure_topics
 from schemas.errors import ConfigurationError, PipelineError
+from streams.connections import kafka_access
+from streams.settings import Settings
+from tests.support.access import librdkafka_access, open_redis, strangers
 from tests.support.server_facts import kafka_facts, redis_version
 
 CHOICE = "EVERSCORE_TEST_SERVICES"
@@ -94,11 +97,12 @@ class Services:
         self._stack = stack
         self._numbers = itertools.count(1)
         self.session_seconds = _SESSION_SECONDS
-        self.redis_name = f"Redis {redis_version(self.redis)} ({_place(kind)})"
+        settings = self.settings()
+        self.redis_name = f"Redis {redis_version(settings)} ({_place(kind)})"
         if kind is Kind.EMBEDDED:
             kafka = f"librdkafka {confluent_kafka.libversion()[0]}'s in-memory broker"
         else:
-            release, session_seconds_min = kafka_facts(self.kafka)
+            release, session_seconds_min = kafka_facts(settings)
             self.session_seconds = max(_SESSION_SECONDS, session_seconds_min)
             kafka = f"Apache Kafka {_recorded_version(stack) or release}"
         self.names = f"{kafka} and {self.redis_name}"
@@ -127,18 +131,24 @@ class Services:
         if not self.real:
             pytest.skip(f"librdkafka's in-memory broker {limit}")
 
+    def settings(self, **more: Any) -> Settings:
+        """Settings of an installation on these servers."""
+        known = {} if self.kind is Kind.ENV else strangers()
+        return Settings(**known | {"kafka": self.kafka, "redis": self.redis} | more)
+
     def create_topics(self, topics: Iterable[Topic]) -> None:
         """Create topics with the settings they are declared with, where the broker knows any."""
         if isinstance(self._stack, EmbeddedStack):
             for topic in topics:
                 self._stack.create_topic(topic.name, topic.partitions)
             return
-        apart(ensure_topics(self.kafka, topics))
+        apart(ensure_topics(self.kafka, topics, kafka_access(self.settings())))
 
     def client(self, **more: Any) -> dict[str, Any]:
         """Configuration of a librdkafka client."""
         dots = {name.replace("_", "."): value for name, value in more.items()}
-        return {"bootstrap.servers": self.kafka, "log_level": 0, **dots}
+        servers = {"bootstrap.servers": self.kafka, "log_level": 0}
+        return servers | librdkafka_access(self.settings()) | dots
 
     def restartable(self) -> LocalStack | DockerStack:
         """The servers, to be stopped and killed; skips the test where that cannot be."""
@@ -167,7 +177,7 @@ class Services:
             if topics:
                 for done in admin.delete_topics(topics, operation_timeout=30).values():
                     done.result()
-            with redis.Redis.from_url(self.redis) as client:
+            with open_redis(self.settings()) as client:
                 for key in client.scan_iter(f"{self.run}*", count=1_000):
                     client.unlink(key)
 

@@ -20,8 +20,8 @@ GIVEN = {"EVERSCORE_TEST_KAFKA": "kafka:9092", "EVERSCORE_TEST_REDIS": "redis://
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> dict[Kind, Any]:
     """Kinds that can be had, by what opens them; as servers that say what they are."""
-    monkeypatch.setattr(module, "redis_version", lambda url: "7.0")
-    monkeypatch.setattr(module, "kafka_facts", lambda bootstrap: ("4.3", 6.0))
+    monkeypatch.setattr(module, "redis_version", lambda settings: "7.0")
+    monkeypatch.setattr(module, "kafka_facts", lambda settings: ("4.3", 6.0))
     openers: dict[Kind, Any] = {}
     for kind in module.OPENERS:
 
