@@ -26,7 +26,8 @@ _HOST = "127.0.0.1"
 _START_SECONDS_MAX = 10.0  # loading a demo's append-only file takes well under one second
 _STOP_SECONDS_MAX = 5.0  # a clean stop writes the rest of the append-only file
 _POLL_SECONDS = 0.01
-_INFO_BYTES_MAX = 8192  # the section is under 1 kB
+_INFO_BYTES_MAX = 8192  # the two sections are under 3 kB
+_READY = re.compile(rb"process_id:(\d+).*\bloading:([01])", re.DOTALL)
 _SETTINGS = ("--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
              "--maxmemory-policy", "noeviction", "--daemonize", "no")  # fmt: skip
 
@@ -180,14 +181,19 @@ def _free_port() -> int:
 
 
 def _answering_process(port: int) -> int | None:
-    """Process id of the server on a port: somebody else's may hold the one we chose."""
+    """Process id of the server on a port, its data loaded: somebody else's may hold ours."""
+    said = b""
     try:
         with socket.create_connection((_HOST, port), timeout=1.0) as connection:
-            connection.sendall(b"INFO server\r\n")
-            found = re.search(rb"process_id:(\d+)", connection.recv(_INFO_BYTES_MAX))
+            connection.sendall(b"INFO server\r\nINFO persistence\r\n")  # both at once needs Redis 7
+            while not (found := _READY.search(said)) and len(said) < _INFO_BYTES_MAX:
+                part = connection.recv(_INFO_BYTES_MAX)
+                if not part:
+                    return None
+                said += part
     except OSError:
         return None
-    return int(found[1]) if found else None
+    return int(found[1]) if found and found[2] == b"0" else None
 
 
 def _last_line(log_path: Path) -> str:

@@ -47,6 +47,14 @@ class EmbeddedStack:
         """Create a topic; see `EmbeddedKafka.create_topic`."""
         self._broker.create_topic(name, partitions)
 
+    def kill_kafka(self) -> None:
+        """Stop the broker; it forgets everything."""
+        self._broker.stop()
+
+    def start_kafka(self) -> None:
+        """Start the broker again: at another address, with the topics of the beginning, empty."""
+        self._broker.start()
+
     def start(self) -> Self:
         """Start both."""
         with ExitStack() as starting:

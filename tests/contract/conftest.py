@@ -1,33 +1,35 @@
-"""One real Redis for all contract tests; every test has its own key prefix, nothing is flushed."""
+"""The session's Redis for all contract tests; each has its own key prefix, nothing is flushed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from uuid import uuid4
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from ops.embedded.redis_server import EmbeddedRedis
 from state.keys import Keys
 from state.memory_store import MemoryStore
 from state.redis_store import RedisStore
 from state.store import Store
-
-
-@pytest.fixture(scope="session")
-def redis_url() -> Iterator[str]:
-    with EmbeddedRedis() as server:
-        yield server.url
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"contract:{uuid4().hex}:"
+from streams.settings import Settings
+from tests.support.access import open_store
+from tests.support.services import Services
+from tests.support.services_report import RAN_ON
 
 
 @pytest.fixture
-async def redis_store(redis_url: str, prefix: str) -> AsyncIterator[RedisStore]:
-    store = RedisStore(redis_url, Keys(prefix=prefix))
+def at_redis(services: Services, record_property: Callable[[str, object], None]) -> Settings:
+    record_property(RAN_ON, services.redis_name)
+    return services.settings()
+
+
+@pytest.fixture
+def prefix(services: Services) -> str:
+    return f"{services.new_name()}:"
+
+
+@pytest.fixture
+async def redis_store(at_redis: Settings, prefix: str) -> AsyncIterator[RedisStore]:
+    store = open_store(at_redis, Keys(prefix=prefix))
     yield store
     await store.close()
 
@@ -38,6 +40,6 @@ async def store(request: pytest.FixtureRequest, prefix: str) -> AsyncIterator[St
         made: Store = MemoryStore()
     else:
         cluster = request.param == "redis-cluster-keys"
-        made = RedisStore(request.getfixturevalue("redis_url"), Keys(prefix, cluster=cluster))
+        made = open_store(request.getfixturevalue("at_redis"), Keys(prefix, cluster=cluster))
     yield made
     await made.close()

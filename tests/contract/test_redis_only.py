@@ -15,6 +15,8 @@ from state.fields import FIELDS
 from state.keys import Keys
 from state.redis_store import RedisStore
 from state.store import Checkpoint, SliceCommit
+from tests.support.access import open_redis, open_store
+from tests.support.services_report import RAN_ON
 
 CARD = (*("x" for _ in FIELDS[:-1]), b"ledger")
 CALLS = {
@@ -38,10 +40,16 @@ CALLS = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[EmbeddedRedis]:
-    """A server of our own to be ill-treated."""
+def own_server(tmp_path_factory) -> Iterator[EmbeddedRedis]:
     with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as running:
         yield running
+
+
+@pytest.fixture
+def server(own_server, record_property) -> EmbeddedRedis:
+    """A server of our own to be ill-treated."""
+    record_property(RAN_ON, "a Redis of its own")
+    return own_server
 
 
 def free_port() -> int:
@@ -116,7 +124,8 @@ async def test_scripts_are_loaded_again_when_the_server_has_forgotten_them(serve
     await store.close()
 
 
-async def test_store_goes_on_where_it_was_once_its_server_is_back(tmp_path: Path):
+async def test_store_goes_on_where_it_was_once_its_server_is_back(tmp_path: Path, record_property):
+    record_property(RAN_ON, "a Redis of its own")
     port = free_port()
     store = RedisStore(f"redis://127.0.0.1:{port}/0")
     with EmbeddedRedis(tmp_path, port=port):
@@ -146,15 +155,15 @@ def hash_tag(key: str) -> str:
     return key[start : key.index("}", start)]
 
 
-async def test_all_keys_that_a_slice_writes_on_a_cluster_share_its_hash_tag(redis_url, prefix):
-    store = RedisStore(redis_url, Keys(prefix, cluster=True))
+async def test_all_keys_that_a_slice_writes_on_a_cluster_share_its_hash_tag(at_redis, prefix):
+    store = open_store(at_redis, Keys(prefix, cluster=True))
     ids = ["C-42", "Zoë", "a:b", "42"]
     for partition in (3, 42):
         before = await store.acquire(partition, "w")
         await store.commit_slice(
             SliceCommit(partition, before, before, ids, [CARD] * 4, [1.0] * 4, b"o")
         )
-    with redis.Redis.from_url(redis_url) as admin:
+    with open_redis(at_redis) as admin:
         keys = [key.decode() for key in admin.scan_iter(f"{prefix}*")]
     assert len(keys) == 2 * (len(ids) + 3)
     for partition in (3, 42):
@@ -162,10 +171,11 @@ async def test_all_keys_that_a_slice_writes_on_a_cluster_share_its_hash_tag(redi
     await store.close()
 
 
-async def test_everything_a_store_writes_begins_with_its_prefix(redis_url, prefix):
-    with redis.Redis.from_url(redis_url) as admin:
+async def test_everything_a_store_writes_begins_with_its_prefix(server):
+    prefix = "everything:"
+    with redis.Redis.from_url(server.url) as admin:
         earlier = set(admin.scan_iter())
-        store = RedisStore(redis_url, Keys(prefix))
+        store = RedisStore(server.url, Keys(prefix))
         before = await store.acquire(0, "w")
         await store.commit_slice(SliceCommit(0, before, before, ["c"], [CARD], [1.0], b"o"))
         await store.found({"partitions": "1"})

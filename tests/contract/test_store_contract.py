@@ -15,10 +15,10 @@ from scoring.states import NEVER_US, UNKNOWN_US
 from state.fields import FIELDS, SCORE_FIELDS
 from state.keys import Keys
 from state.memory_store import MemoryStore
-from state.redis_store import RedisStore
 from state.store import Checkpoint, SliceCommit, Store
 from streams.homes import home_partition
 from streams.settings import Settings
+from tests.support.access import open_store
 from tests.support.purchases import Run, cdnow_of
 
 TOPIC, REKEYED = "transactions", "transactions.rekeyed"
@@ -526,11 +526,11 @@ class Twin:
         return await self.store.scorecards(), await self.store.current_scorecard()
 
 
-def test_any_operations_have_the_same_outcome_in_both_stores(redis_url, prefix):
+def test_any_operations_have_the_same_outcome_in_both_stores(at_redis, prefix):
     numbers = iter(range(10**9))
 
     async def play(operations):
-        redis = RedisStore(redis_url, Keys(f"{prefix}{next(numbers)}:"))
+        redis = open_store(at_redis, Keys(f"{prefix}{next(numbers)}:"))
         twins = [Twin(MemoryStore()), Twin(redis)]
         try:
             for operation in operations:

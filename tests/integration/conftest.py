@@ -1,35 +1,31 @@
-"""Servers for the tests that need some."""
+"""Servers for the tests that need some: which, says `tests.support.services`."""
 
-import os
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
-from ops.embedded.redis_server import redis_executable
-from ops.embedded.stack import EmbeddedStack
-from ops.stack.java import cached_jars, find_java, find_maven, kafka_jars
+from ops.stack.java import kafka_jars
 from ops.stack.settings import StackSettings
 from schemas.errors import ConfigurationError
+from tests.support.services import local_machine
+from tests.support.services_report import RAN_ON
+
+
+@pytest.fixture(autouse=True)
+def _ran_on(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    if "services" in request.fixturenames:
+        record_property(RAN_ON, request.getfixturevalue("services").names)
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[EmbeddedStack]:
-    with EmbeddedStack() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def machine() -> StackSettings:
+def machine(request: pytest.FixtureRequest) -> StackSettings:
     """This machine, if it has what the local stack needs, with Kafka fetched."""
-    settings = StackSettings()
     try:
-        find_java(settings.java_home)
-        if cached_jars(settings.cache) is None:
-            find_maven()
-        redis_executable()
+        settings = local_machine()
     except ConfigurationError as error:
-        if os.environ.get("REQUIRE_REAL_SERVICES") == "1":
-            pytest.fail(f"REQUIRE_REAL_SERVICES=1, but: {error}")
+        request.getfixturevalue("services")  # fails where real ones must be and none are
         pytest.skip(f"no local stack here: {error}")
     kafka_jars(settings.cache)
     return settings

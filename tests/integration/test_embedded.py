@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,15 @@ from ops.embedded.kafka_broker import EmbeddedKafka
 from ops.embedded.redis_server import EmbeddedRedis
 from ops.embedded.stack import EmbeddedStack
 from schemas.errors import ConfigurationError
+from tests.support.services_report import RAN_ON
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _ran_on(record_property: Callable[[str, object], None]) -> None:
+    record_property(RAN_ON, "an in-memory broker or a Redis of its own")
 
 
 def partitions(bootstrap: str) -> dict[str, int]:
@@ -59,6 +66,14 @@ def test_store_keeps_its_directory_and_port_over_a_restart(tmp_path: Path) -> No
     second = EmbeddedRedis(tmp_path, port=port)
     with second, redis.Redis.from_url(second.url) as client:
         assert client.get("kept") == b"yes"
+
+
+def test_store_is_not_ready_before_its_data_is_loaded(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as first, redis.Redis.from_url(first.url) as client:
+        fill = "for number = 1, 300000 do redis.call('SET', 'key-' .. number, number) end"
+        client.eval(fill, 0)
+    with EmbeddedRedis(tmp_path) as second, redis.Redis.from_url(second.url) as client:
+        assert client.get("key-300000") == b"300000"
 
 
 def test_taken_port_is_reported() -> None:

@@ -17,9 +17,9 @@ async def until_well(file):
     return read_heartbeat(file)
 
 
-async def test_worker_is_well_from_its_first_assignment_on_and_goes_on_saying_so(stack, tmp_path):
+async def test_worker_is_well_from_its_first_assignment_on_and_goes_on_saying_so(services, tmp_path):
     file = tmp_path / "heartbeat"
-    async with Installation(stack, tmp_path, heartbeat=file) as here:
+    async with Installation(services, tmp_path, heartbeat=file) as here:
         file.write_text("of a worker before this one")
         here.start_worker()
         beat = await until_well(file)
@@ -32,9 +32,9 @@ async def test_worker_is_well_from_its_first_assignment_on_and_goes_on_saying_so
                 await asyncio.sleep(0.1)
 
 
-async def test_worker_that_cannot_write_its_heartbeat_stops_with_one_line(stack, tmp_path):
+async def test_worker_that_cannot_write_its_heartbeat_stops_with_one_line(services, tmp_path):
     file = tmp_path / "nowhere" / "heartbeat"
-    async with Installation(stack, tmp_path, heartbeat=file) as here:
+    async with Installation(services, tmp_path, heartbeat=file) as here:
         worker = here.start_worker()
         code = await asyncio.to_thread(worker.wait, 60)
         said = worker.log.read_text().splitlines()

@@ -5,11 +5,11 @@ import json
 
 import pytest
 from confluent_kafka import Producer
-from redis.asyncio import Redis
 
 from ops.change_feed import change_of
 from schemas.dead_letter import DeadLetter
 from streams.settings import Settings
+from tests.support.access import open_async_redis
 from tests.support.installation import Installation
 from tests.support.purchases import Run, cdnow_of
 
@@ -41,7 +41,7 @@ def transaction(number, customer_id="good", **fields):
 
 
 async def test_bad_records_are_dead_lettered_with_bytes_and_reason_and_good_ones_counted(
-    stack, tmp_path
+    services, tmp_path
 ):
     bad = {
         "malformed": (b'{"transaction_id": "x", ', "Invalid JSON"),
@@ -52,7 +52,7 @@ async def test_bad_records_are_dead_lettered_with_bytes_and_reason_and_good_ones
         "customer id": (transaction("i", customer_id="a\n{b}"), "a\\n{b}"),
     }
     # Compressed, since the in-memory broker keeps 5 MB of a partition as they came over the wire.
-    async with Installation(stack, tmp_path, compression="gzip", **NEVER_LEARN) as here:
+    async with Installation(services, tmp_path, compression="gzip", **NEVER_LEARN) as here:
         here.start_worker()
         values = []
         for number, (value, _) in enumerate(bad.values()):
@@ -87,14 +87,14 @@ async def test_bad_records_are_dead_lettered_with_bytes_and_reason_and_good_ones
         assert (await here.hashes())["good"]["monetary_total"] == b"73.5000"
 
 
-async def test_records_of_any_partitioner_or_no_key_give_the_same_states(stack, tmp_path):
+async def test_records_of_any_partitioner_or_no_key_give_the_same_states(services, tmp_path):
     purchases = cdnow_of(400)
     plain = await Run(4, Settings(**NEVER_LEARN)).start()
     await plain.feed(purchases, 500)
-    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+    async with Installation(services, tmp_path, **NEVER_LEARN) as here:
         here.start_worker()
         topic = here.settings.transactions_topic
-        crc32 = Producer({"bootstrap.servers": here.settings.kafka})  # its default partitioner
+        crc32 = Producer(services.client())  # its default partitioner
         await here.produce([(p.value, p.customer_id) for p in purchases[0::3]])
         for purchase in purchases[1::3]:
             crc32.produce(topic, value=purchase.value, key=purchase.customer_id)
@@ -112,12 +112,43 @@ async def test_records_of_any_partitioner_or_no_key_give_the_same_states(stack, 
             }
 
 
-async def test_killed_worker_loses_no_change_and_invents_none(stack, tmp_path):
+async def test_records_of_an_aborted_transaction_are_not_counted_and_committed_ones_are(
+    services, tmp_path
+):
+    services.needs_real_kafka("gives records of transactions a wrong checksum")
+    async with Installation(services, tmp_path, **NEVER_LEARN) as here:
+        here.start_worker()
+        till = Producer(
+            services.client(transactional_id=here.settings.group, partitioner="murmur2_random")
+        )
+        await asyncio.to_thread(till.init_transactions, 30)
+
+        async def sell(*numbers, end):
+            till.begin_transaction()
+            for number in numbers:
+                till.produce(here.settings.transactions_topic, transaction(number), "good")
+            assert await asyncio.to_thread(till.flush, 30) == 0
+            if end is not None:
+                await asyncio.to_thread(end, 30)
+
+        await sell(1, 2, end=till.commit_transaction)
+        await sell(3, 4, 5, end=till.abort_transaction)
+        await here.produce([(transaction(6), "good")])
+        await here.until(lambda p: p.applied == 3)
+        await sell(7, end=None)
+        await here.produce([(transaction(8), "good"), (transaction(6), "good")])
+        await asyncio.to_thread(till.commit_transaction, 30)
+        await here.until(lambda p: (p.applied, p.duplicates, p.dead) == (5, 1, 0))
+        await here.settled()
+        assert (await here.hashes())["good"]["monetary_total"] == b"52.5000"
+
+
+async def test_killed_worker_loses_no_change_and_invents_none(services, tmp_path):
     purchases = cdnow_of(1_500)
     plain = await Run(4, Settings(**NEVER_LEARN)).start()
     await plain.feed(purchases, 500)
     await plain.sweep()
-    async with Installation(stack, tmp_path, slice_records_max=50, **NEVER_LEARN) as here:
+    async with Installation(services, tmp_path, slice_records_max=50, **NEVER_LEARN) as here:
         worker = here.start_worker()
         await here.produce([(p.value, p.customer_id) for p in purchases])
         for share in (0.2, 0.5, 0.8):
@@ -140,9 +171,9 @@ async def test_killed_worker_loses_no_change_and_invents_none(stack, tmp_path):
         assert {change["id"] for change in changes} == {change["id"] for change in plain.changes()}
 
 
-async def test_sigterm_in_mid_replay_counts_every_purchase_once(stack, tmp_path):
+async def test_sigterm_in_mid_replay_counts_every_purchase_once(services, tmp_path):
     purchases = cdnow_of(600)
-    async with Installation(stack, tmp_path, slice_records_max=50, **NEVER_LEARN) as here:
+    async with Installation(services, tmp_path, slice_records_max=50, **NEVER_LEARN) as here:
         worker = here.start_worker()
         await here.produce([(p.value, p.customer_id) for p in purchases])
         await here.until(lambda p: p.read > 200)
@@ -153,18 +184,18 @@ async def test_sigterm_in_mid_replay_counts_every_purchase_once(stack, tmp_path)
         assert (progress.applied, progress.duplicates) == (len(purchases), 0)
 
 
-async def test_redelivered_transaction_ids_count_once(stack, tmp_path):
+async def test_redelivered_transaction_ids_count_once(services, tmp_path):
     purchases = cdnow_of(100)
-    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+    async with Installation(services, tmp_path, **NEVER_LEARN) as here:
         here.start_worker()
         await here.produce([(p.value, p.customer_id) for p in purchases] * 2)
         progress = await here.until(lambda p: p.read == 2 * len(purchases))
         assert (progress.applied, progress.duplicates) == (len(purchases), len(purchases))
 
 
-async def test_commands_answer_about_a_running_installation(stack, tmp_path):
+async def test_commands_answer_about_a_running_installation(services, tmp_path):
     purchases = cdnow_of(300)
-    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+    async with Installation(services, tmp_path, **NEVER_LEARN) as here:
         here.start_worker()
         file = tmp_path / "purchases.jsonl"
         file.write_bytes(b"\n".join(p.value for p in purchases) + b"\n")
@@ -206,8 +237,8 @@ async def test_commands_answer_about_a_running_installation(stack, tmp_path):
         assert strange.returncode == 65
 
 
-async def test_worker_with_other_currency_than_founded_stops_and_says_so(stack, tmp_path):
-    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+async def test_worker_with_other_currency_than_founded_stops_and_says_so(services, tmp_path):
+    async with Installation(services, tmp_path, **NEVER_LEARN) as here:
         await here.store.found({"partitions": "4", "timezone": "UTC", "currency": "EUR"})
         worker = here.start_worker()
         code = await asyncio.to_thread(worker.wait, 30)
@@ -215,10 +246,10 @@ async def test_worker_with_other_currency_than_founded_stops_and_says_so(stack, 
         assert "founded with currency 'EUR', not 'USD'" in worker.log.read_text()
 
 
-async def test_unexpected_error_ends_the_worker_without_committing_and_says_why(stack, tmp_path):
-    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+async def test_unexpected_error_ends_the_worker_without_committing_and_says_why(services, tmp_path):
+    async with Installation(services, tmp_path, **NEVER_LEARN) as here:
         key = f"{here.settings.key_prefix}customer:good"
-        async with Redis.from_url(here.settings.redis) as redis:
+        async with open_async_redis(here.settings) as redis:
             await redis.set(key, "not a hash")  # somebody else's hand
             worker = here.start_worker()
             await here.produce([(transaction(1), "good")])

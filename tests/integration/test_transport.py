@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,37 +15,47 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from ops.embedded.kafka_broker import EmbeddedKafka
-from tests.support.journal_worker import GROUP
+from ops.demo import child_environment
+from ops.stack.topics import Topic
+from tests.support.services import Services
 
 pytestmark = pytest.mark.integration
 START_SECONDS_MAX = 30.0
+_RECORD_BYTES_MAX = 4_000_000
 
 
 class Worker:
     """A worker process and its journal."""
 
-    def __init__(self, broker: str, directory: Path, **options: Any) -> None:
+    def __init__(self, log: Log, directory: Path, **options: Any) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.journal_path = directory / "journal.jsonl"
         self.log_path = directory / "worker.log"
-        words = {"broker": broker, "journal": str(self.journal_path), "topics": ["a"], **options}
+        words = {
+            "in_memory": not log.services.real,
+            "session_seconds": log.services.session_seconds,
+            "prefix": log.prefix,
+            "group": log.group,
+            "journal": str(self.journal_path),
+            "topics": ["a"],
+            **options,
+        }
         root = str(Path(__file__).parents[2])
-        with self.log_path.open("wb") as log:
+        with self.log_path.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.journal_worker", json.dumps(words)],
                 cwd=directory,
-                env={**os.environ, "PYTHONPATH": root},
-                stdout=log,
+                env=child_environment(log.services.settings()) | {"PYTHONPATH": root},
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
 
-    def journal(self, kind: str = "batch") -> list[dict[str, Any]]:
+    def journal(self, kind: str | None = "batch") -> list[dict[str, Any]]:
         if not self.journal_path.exists():
             return []
         # The last line may be half written.
         lines = self.journal_path.read_text().split("\n")[:-1]
-        return [entry for entry in map(json.loads, lines) if entry["kind"] == kind]
+        return [entry for entry in map(json.loads, lines) if kind in (None, entry["kind"])]
 
     def wait_for(self, met: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS_MAX
@@ -66,46 +75,60 @@ class Worker:
         return self.log_path.read_text(errors="replace")
 
 
-@pytest.fixture
-def broker() -> Iterator[EmbeddedKafka]:
-    with EmbeddedKafka({"a": 2, "b": 2}) as kafka:
-        yield kafka
+class Log:
+    """Topics "a" and "b" of two partitions each, and a group, for one test."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.group = services.new_name()
+        self.prefix = f"{self.group}."
+        large = {"max.message.bytes": str(_RECORD_BYTES_MAX)}
+        services.create_topics([Topic(self.prefix + name, 2, large) for name in "ab"])
+
+    def fill(
+        self,
+        topic: str,
+        count: int,
+        value: bytes = b"record",
+        partitions: Sequence[int] = (0, 1),
+    ) -> None:
+        """Put `count` records into each of a topic's partitions."""
+        producer = Producer(self.services.client(message_max_bytes=_RECORD_BYTES_MAX))
+        for number in range(count):
+            for partition in partitions:
+                producer.produce(
+                    self.prefix + topic, key=str(number), value=value, partition=partition
+                )
+            producer.poll(0)
+        assert producer.flush(20) == 0
+
+    def committed(self, topic: str) -> dict[int, int]:
+        """Kafka's committed offsets, 0 where there are none."""
+        consumer = Consumer(self.services.client(group_id=self.group))
+        try:
+            asked = [TopicPartition(self.prefix + topic, partition) for partition in (0, 1)]
+            return {tp.partition: max(tp.offset, 0) for tp in consumer.committed(asked, timeout=10)}
+        finally:
+            consumer.close()
 
 
 @pytest.fixture
-def start(broker: EmbeddedKafka, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+def log(services: Services) -> Log:
+    return Log(services)
+
+
+@pytest.fixture
+def start(log: Log, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     started: list[Worker] = []
 
     def start(**options: Any) -> Worker:
-        started.append(Worker(broker.bootstrap, tmp_path / f"worker-{len(started)}", **options))
+        started.append(Worker(log, tmp_path / f"worker-{len(started)}", **options))
         return started[-1]
 
     yield start
     for worker in started:
         worker.process.kill()
         worker.process.wait()
-
-
-def fill(broker: EmbeddedKafka, topic: str, count: int, value: bytes = b"record") -> None:
-    """Put `count` records into each of the topic's two partitions."""
-    producer = Producer(
-        {"bootstrap.servers": broker.bootstrap, "message.max.bytes": 4_000_000, "log_level": 0}
-    )
-    for number in range(count):
-        for partition in (0, 1):
-            producer.produce(topic, key=str(number), value=value, partition=partition)
-        producer.poll(0)
-    assert producer.flush(20) == 0
-
-
-def committed(broker: EmbeddedKafka, topic: str) -> dict[int, int]:
-    """Kafka's committed offsets, 0 where there are none."""
-    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": GROUP, "log_level": 0})
-    try:
-        asked = [TopicPartition(topic, partition) for partition in (0, 1)]
-        return {tp.partition: max(tp.offset, 0) for tp in consumer.committed(asked, timeout=10)}
-    finally:
-        consumer.close()
 
 
 def spans(entries: list[dict[str, Any]], topic: str, partition: int) -> list[tuple[int, int]]:
@@ -125,13 +148,13 @@ def joined(found: list[tuple[int, int]]) -> tuple[int, int]:
 
 
 def test_every_record_of_two_topics_arrives_once_in_order_and_in_batches(
-    broker: EmbeddedKafka, start: Callable[..., Worker]
+    log: Log, start: Callable[..., Worker]
 ) -> None:
-    fill(broker, "a", 3_000)
-    fill(broker, "b", 1_000)
+    log.fill("a", 3_000)
+    log.fill("b", 1_000)
     worker = start(topics=["a", "b"], records_max=400)
     worker.wait_for_records(8_000)
-    worker.wait_for(lambda: committed(broker, "b") == {0: 1_000, 1: 1_000})
+    worker.wait_for(lambda: log.committed("b") == {0: 1_000, 1: 1_000})
     worker.wait_for(
         lambda: worker.journal("lag")[-1:] != [] and worker.journal("lag")[-1]["lag"] == 0
     )
@@ -140,55 +163,53 @@ def test_every_record_of_two_topics_arrives_once_in_order_and_in_batches(
     assert {joined(spans(batches, "a", partition)) for partition in (0, 1)} == {(0, 3_000)}
     assert {joined(spans(batches, "b", partition)) for partition in (0, 1)} == {(0, 1_000)}
     assert max(entry["count"] for entry in batches) == 400
-    assert committed(broker, "a") == {0: 3_000, 1: 3_000}
+    assert log.committed("a") == {0: 3_000, 1: 3_000}
 
 
 def test_batch_that_raises_stops_the_worker_and_is_not_committed(
-    broker: EmbeddedKafka, start: Callable[..., Worker]
+    log: Log, start: Callable[..., Worker]
 ) -> None:
-    fill(broker, "a", 3_000)
+    log.fill("a", 3_000)
     worker = start(records_max=250, raise_at=6)
     assert worker.process.wait(START_SECONDS_MAX) != 0
     batches = worker.journal()
     assert len(batches) == 6, "nothing is processed after the failure"
     assert "the sixth batch" in worker.log()
     failed = batches[-1]
-    assert committed(broker, "a")[failed["partition"]] == failed["first"]
+    assert log.committed("a")[failed["partition"]] == failed["first"]
 
 
-def test_batch_stuck_at_sigterm_is_not_committed(
-    broker: EmbeddedKafka, start: Callable[..., Worker]
-) -> None:
-    fill(broker, "a", 1_000)
+def test_batch_stuck_at_sigterm_is_not_committed(log: Log, start: Callable[..., Worker]) -> None:
+    log.fill("a", 1_000)
     worker = start(records_max=100, stall_at=4, stall_seconds=60, finish_seconds_max=1.0)
     worker.wait_for(lambda: len(worker.journal()) == 4)
     started = time.monotonic()
     assert worker.terminate() == 0, worker.log()
     assert time.monotonic() - started < 10
     stuck = worker.journal()[-1]
-    assert committed(broker, "a")[stuck["partition"]] == stuck["first"]
+    assert log.committed("a")[stuck["partition"]] == stuck["first"]
 
 
 def test_batch_that_finishes_after_sigterm_is_committed_and_is_the_last(
-    broker: EmbeddedKafka, start: Callable[..., Worker]
+    log: Log, start: Callable[..., Worker]
 ) -> None:
-    fill(broker, "a", 1_000)
+    log.fill("a", 1_000)
     worker = start(records_max=100, stall_at=4, stall_seconds=0.5)
     worker.wait_for(lambda: len(worker.journal()) == 4)
     assert worker.terminate() == 0, worker.log()
     assert len(worker.journal()) == 4
     last = worker.journal()[-1]
-    assert committed(broker, "a")[last["partition"]] == last["next"]
+    assert log.committed("a")[last["partition"]] == last["next"]
 
 
 def test_positions_hook_decides_and_kafkas_committed_offset_does_not(
-    broker: EmbeddedKafka, start: Callable[..., Worker]
+    log: Log, start: Callable[..., Worker]
 ) -> None:
-    fill(broker, "a", 1_000)
+    log.fill("a", 1_000)
     first = start()
     first.wait_for_records(2_000)
     assert first.terminate() == 0, first.log()
-    assert committed(broker, "a") == {0: 1_000, 1: 1_000}
+    assert log.committed("a") == {0: 1_000, 1: 1_000}
 
     second = start(positions={"a-0": 640})  # partition 1 is not named: from the earliest record
     second.wait_for_records(1_360)
@@ -205,9 +226,9 @@ def test_positions_hook_decides_and_kafkas_committed_offset_does_not(
     ],
 )
 def test_unknown_or_impossible_position_stops_the_worker(
-    broker: EmbeddedKafka, start: Callable[..., Worker], options: dict[str, Any], complaint: str
+    log: Log, start: Callable[..., Worker], options: dict[str, Any], complaint: str
 ) -> None:
-    fill(broker, "a", 10)
+    log.fill("a", 10)
     worker = start(**options)
     assert worker.process.wait(START_SECONDS_MAX) != 0
     assert worker.journal() == []
@@ -215,11 +236,11 @@ def test_unknown_or_impossible_position_stops_the_worker(
 
 
 def test_seek_partition_reads_again_and_drops_what_was_queued(
-    broker: EmbeddedKafka, start: Callable[..., Worker]
+    log: Log, start: Callable[..., Worker]
 ) -> None:
-    fill(broker, "a", 2_000)
+    log.fill("a", 2_000)
     worker = start(records_max=100, seek_at=9, seek_to=30)
-    worker.wait_for(lambda: all(value == 2_000 for value in committed(broker, "a").values()))
+    worker.wait_for(lambda: all(value == 2_000 for value in log.committed("a").values()))
     assert worker.terminate() == 0, worker.log()
     batches = worker.journal()
     sought = batches[8]
@@ -231,19 +252,39 @@ def test_seek_partition_reads_again_and_drops_what_was_queued(
 
 
 def test_record_larger_than_the_fetch_size_does_not_stall_the_partition(
-    broker: EmbeddedKafka, start: Callable[..., Worker]
+    log: Log, start: Callable[..., Worker]
 ) -> None:
-    fill(broker, "a", 3, value=bytes(1_500_000))
+    log.fill("a", 3, value=bytes(1_500_000))
     worker = start(fetch_bytes_max=65_536)
     worker.wait_for_records(6)
     assert worker.terminate() == 0, worker.log()
     assert joined(spans(worker.journal(), "a", 0)) == (0, 3)
 
 
-def test_slow_agent_bounds_what_is_buffered(
-    broker: EmbeddedKafka, start: Callable[..., Worker]
+def test_nothing_is_left_to_read_of_a_log_that_ends_in_an_aborted_transaction(
+    log: Log, start: Callable[..., Worker]
 ) -> None:
-    fill(broker, "a", 4_000)
+    log.services.needs_real_kafka("gives records of transactions a wrong checksum")
+    log.fill("a", 10)
+    producer = Producer(log.services.client(transactional_id=log.group))
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for partition in (0, 1):
+        producer.produce(f"{log.prefix}a", b"never happened", partition=partition)
+    assert producer.flush(30) == 0
+    producer.abort_transaction(30)
+    worker = start()
+    worker.wait_for(lambda: worker.journal("lag")[-1:] == [{"kind": "lag", "lag": 0}])
+    assert sum(entry["count"] for entry in worker.journal()) == 20
+    log.fill("a", 1)
+    worker.wait_for_records(22)
+    assert worker.terminate() == 0, worker.log()
+    assert spans(worker.journal(), "a", 0)[-1] == (12, 13)
+    assert log.committed("a") == {0: 13, 1: 13}
+
+
+def test_slow_agent_bounds_what_is_buffered(log: Log, start: Callable[..., Worker]) -> None:
+    log.fill("a", 4_000)
     worker = start(records_max=20, stall_seconds=0.005)
     worker.wait_for_records(8_000)
     assert worker.terminate() == 0, worker.log()
@@ -253,22 +294,22 @@ def test_slow_agent_bounds_what_is_buffered(
 
 
 def test_worker_ends_at_sigterm_although_the_broker_is_gone(
-    broker: EmbeddedKafka, start: Callable[..., Worker]
+    log: Log, start: Callable[..., Worker]
 ) -> None:
-    fill(broker, "a", 10)
+    log.fill("a", 10)
     worker = start()
     worker.wait_for_records(20)
-    broker.stop()
-    started = time.monotonic()
-    assert worker.terminate() == 0, worker.log()
-    assert time.monotonic() - started < 15
+    with log.services.without_kafka():
+        started = time.monotonic()
+        assert worker.terminate() == 0, worker.log()
+        assert time.monotonic() - started < 15
 
 
 def test_rebalance_hands_partitions_over_without_loss(
-    broker: EmbeddedKafka, start: Callable[..., Worker], tmp_path: Path
+    log: Log, start: Callable[..., Worker], tmp_path: Path
 ) -> None:
-    fill(broker, "a", 3_000)
-    fill(broker, "b", 3_000)
+    log.fill("a", 3_000)
+    log.fill("b", 3_000)
     shared = {"topics": ["a", "b"], "records_max": 50, "stall_seconds": 0.03}
     progress = tmp_path / "progress"
     progress.mkdir()
@@ -285,3 +326,32 @@ def test_rebalance_hands_partitions_over_without_loss(
     for topic in ("a", "b"):
         for partition in (0, 1):
             assert joined(sorted(spans(counted, topic, partition))) == (0, 3_000)
+
+
+def test_batch_at_work_is_finished_and_committed_before_its_partition_is_given_up(
+    log: Log, start: Callable[..., Worker]
+) -> None:
+    """Both resume at Kafka's committed offsets: what was not committed in time is read twice."""
+    log.services.needs_real_kafka("takes no commits while a group rebalances")
+    log.fill("a", 200, partitions=(0,))
+    shared = {"resume_committed": True, "records_max": 20, "stall_seconds": 0.7}
+    # Kafka begins a member's id with this, and shares out in the order of ids.
+    first = start(client_id="z", **shared)
+    first.wait_for(lambda: len(first.journal()) == 2)
+    second = start(client_id="a", **shared)
+    second.wait_for(lambda: log.committed("a")[0] == 200)
+    for worker in (first, second):
+        assert worker.terminate() == 0, worker.log()
+
+    entries = [entry for entry in first.journal(None) if entry["kind"] != "lag"]
+    giving_up = next(
+        number
+        for number, entry in enumerate(entries)
+        if entry["kind"] == "revoking" and entry["partitions"]
+    )
+    at_work, _, finished, gone = entries[giving_up - 1 : giving_up + 3]
+    assert [entry["kind"] for entry in (at_work, finished, gone)] == ["batch", "done", "revoked"]
+    assert at_work["next"] == finished["next"]
+    assert second.journal("resumed")[0] == {"kind": "resumed", "a-0": finished["next"]}
+    assert joined(spans(first.journal(), "a", 0)) == (0, finished["next"])
+    assert joined(spans(second.journal(), "a", 0)) == (finished["next"], 200)

@@ -10,33 +10,28 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from ops.change_feed import change_of
-from ops.stack.local import LocalStack
+from ops.stack.topics import Topic
 from ops.verify.compare import verify_partition
 from ops.verify.log import open_log
 from streams.homes import home_partition
 from streams.publisher import open_producer
+from tests.support.access import open_async_redis
 from tests.support.installation import Installation
 from tests.support.purchases import cdnow_of
+from tests.support.services import Services
 
 pytestmark = pytest.mark.integration
 
 CUSTOMER = "00003"
 
 
-@pytest.fixture(scope="module")
-def stack():
-    with LocalStack() as running:
-        yield running
-
-
 @pytest.fixture
-async def counted(stack: LocalStack, tmp_path: Path) -> AsyncIterator[Installation]:
+async def counted(services: Services, tmp_path: Path) -> AsyncIterator[Installation]:
     """An installation with learnt scorecards, dead letters, duplicates and foreign records; at rest."""
     purchases = cdnow_of(1_200)
-    async with Installation(stack, tmp_path) as here:
+    async with Installation(services, tmp_path) as here:
         worker = here.start_worker()
         values: list[tuple[bytes, str | None]] = [(p.value, p.customer_id) for p in purchases]
         values[500:500] = [(b"{", "x"), (b"not a transaction", None), values[17], values[18]]
@@ -79,7 +74,7 @@ async def test_everything_is_compared_and_each_kind_of_damage_is_found(
 
     prefix = here.settings.key_prefix
     key = f"{prefix}customer:{CUSTOMER}"
-    async with Redis.from_url(here.settings.redis) as redis:
+    async with open_async_redis(here.settings) as redis:
         home = home_partition(CUSTOMER, here.partitions)
         kept: dict[bytes, bytes] = await redis.hgetall(key)
         score = await redis.zscore(f"{prefix}due:{home}", CUSTOMER)
@@ -109,7 +104,7 @@ async def test_everything_is_compared_and_each_kind_of_damage_is_found(
 
 
 async def test_change_dropped_from_the_topic_invented_or_altered_is_found(
-    counted: Installation, stack: LocalStack
+    counted: Installation, services: Services
 ) -> None:
     here = counted
     topic = here.settings.changes_topic
@@ -128,7 +123,7 @@ async def test_change_dropped_from_the_topic_invented_or_altered_is_found(
 
     # A topic without that change: all others copied, one left out.
     thinned = f"{topic}.thinned"
-    stack.create_topic(thinned, 16)
+    services.create_topics([Topic(thinned, here.partitions)])
     kept = [r for r in records if dict(r.headers)["ce_id"].decode() != original["id"]]
     await send(here, thinned, kept)
     settings = here.settings

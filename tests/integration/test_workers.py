@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from ops.change_feed import change_of
-from ops.stack.local import LocalStack
 from streams.settings import Settings
+from tests.support.access import open_async_redis
 from tests.support.installation import Installation
 from tests.support.purchases import Run, cdnow_of
+from tests.support.services import Services
 from tests.support.steady_load import SteadyLoad, steady_load
 
 pytestmark = pytest.mark.integration
@@ -24,13 +23,6 @@ IDLE_SECONDS_MAX = 10.0
 NEVER_LEARN = {"first_fit_customers": 10**9}
 # Where in the log a customer's last record stands, and the topic's name, are this run's own.
 OF_THE_RUN = {"source", "ledger"}
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
-    """Servers of our own: these tests stop and kill them."""
-    with LocalStack() as running:
-        yield running
 
 
 async def pause(seconds: float) -> None:
@@ -65,9 +57,10 @@ async def changes_of(here: Installation) -> dict[str, Any]:
 
 @pytest.mark.parametrize("static", [False, True], ids=["dynamic", "static membership"])
 async def test_join_leave_and_rolling_restart_under_load_count_once_and_stand_still_briefly(
-    stack: LocalStack, tmp_path: Path, static: bool
+    services: Services, tmp_path: Path, static: bool
 ) -> None:
-    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+    services.needs_real_kafka("keeps a group that rebalances waiting for its session timeout")
+    async with Installation(services, tmp_path, **NEVER_LEARN) as here:
         names = ["first", "second", "third"] if static else [None] * 3
         workers = [here.start_worker(instance=name) for name in names[:2]]
         await here.shared_by(2)
@@ -75,7 +68,8 @@ async def test_join_leave_and_rolling_restart_under_load_count_once_and_stand_st
             await here.until(lambda p: p.applied > RATE)
             load.idle_seconds.clear()
             third = here.start_worker(instance=names[2])  # joins
-            await pause(5)
+            await here.shared_by(3)
+            await pause(2)
             third.terminate()  # leaves
             assert await asyncio.to_thread(third.wait) == 0
             await pause(4)
@@ -90,19 +84,20 @@ async def test_join_leave_and_rolling_restart_under_load_count_once_and_stand_st
 
 @pytest.mark.parametrize("server", ["kafka", "redis"])
 async def test_server_stopped_and_killed_under_load_is_waited_for_and_nothing_is_lost(
-    stack: LocalStack, tmp_path: Path, server: str
+    services: Services, tmp_path: Path, server: str
 ) -> None:
-    async with Installation(stack, tmp_path, **NEVER_LEARN) as here:
+    stack = services.restartable()
+    async with Installation(services, tmp_path, **NEVER_LEARN) as here:
         workers = [here.start_worker() for _ in range(2)]
         await here.shared_by(2)
         async with steady_load(here, RATE) as load:
             for end in (f"stop_{server}", f"kill_{server}"):
-                before = (await here.progress()).applied
+                before = (await here.until(lambda _: True)).applied
                 await here.until(lambda p, before=before: p.applied > before + RATE)
                 await asyncio.to_thread(getattr(stack, end))
                 await pause(3)
                 await asyncio.to_thread(getattr(stack, f"start_{server}"))
-            before = (await here.progress()).applied
+            before = (await here.until(lambda _: True)).applied
             await here.until(lambda p: p.applied > before + RATE)
         await assert_counted_once(here, load)
         assert [worker.poll() for worker in workers] == [None, None]
@@ -116,10 +111,10 @@ async def test_server_stopped_and_killed_under_load_is_waited_for_and_nothing_is
 
 
 async def test_flushed_redis_is_noticed_while_idle_and_every_change_is_told_again_under_its_id(
-    stack: LocalStack, tmp_path: Path
+    services: Services, tmp_path: Path
 ) -> None:
     purchases = cdnow_of(1_500)
-    async with Installation(stack, tmp_path) as here:
+    async with Installation(services, tmp_path) as here:
         for _ in range(2):
             here.start_worker()
         await here.shared_by(2)
@@ -132,8 +127,10 @@ async def test_flushed_redis_is_noticed_while_idle_and_every_change_is_told_agai
         changes = await changes_of(here)
         assert {change["cause"] for change in changes.values()} >= {"silence", "scorecard"}
 
-        async with Redis.from_url(here.settings.redis) as redis:
-            await redis.flushall()  # the server is this module's own
+        async with open_async_redis(here.settings) as redis:
+            # What FLUSHALL does to this installation; the others' keys on the server stay.
+            keys = [key async for key in redis.scan_iter(f"{here.settings.key_prefix}*")]
+            assert await redis.unlink(*keys) == len(keys) > len(hashes)
         await here.until(lambda p: p.read == len(purchases))
         await scored_alike(here)
         assert await here.store.installation() == installation

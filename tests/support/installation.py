@@ -3,57 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ops.change_feed import open_consumer, records_to_end
 from ops.demo import child_environment
-from ops.embedded.stack import EmbeddedStack
 from ops.producing import PacedProducer, Progress, progress_of
+from ops.stack.topics import declared_topics
 from schemas.errors import StoreUnavailableError
 from streams.connections import redis_store
 from streams.settings import Settings
+from tests.support.services import Services
 
 REPOSITORY = Path(__file__).parents[2]
-_numbers = itertools.count(1)
+
+Found = TypeVar("Found")
 
 
 class Installation:
     """Use as an async context manager; stops its workers at the end."""
 
     def __init__(
-        self, stack: EmbeddedStack, folder: Path, partitions: int = 4, **overrides: Any
+        self, services: Services, folder: Path, partitions: int = 4, **overrides: Any
     ) -> None:
-        name = f"t{os.getpid()}-{next(_numbers)}"
+        name = services.new_name()
         topics = {
             field: f"{name}.{Settings.model_fields[field].default}"
             for field in Settings.model_fields
             if field.endswith("_topic")
         }
-        self.settings = Settings(
-            kafka=stack.kafka,
-            redis=stack.redis,
+        self.settings = services.settings(
             group=name,
             key_prefix=f"{name}:",
-            session_timeout_seconds=3.0,
+            session_timeout_seconds=services.session_seconds,
             **topics,
             **overrides,
         )
         self.partitions = partitions
-        for field, topic in topics.items():
-            # The in-memory broker keeps 5 MB of a partition: every change is to be read again.
-            counts = dict.fromkeys(
-                ("transactions_topic", "rekeyed_topic", "journal_topic"), partitions
+        declared = declared_topics(self.settings, partitions)
+        if not services.real:  # it keeps 5 MB of a partition: every change is to be read again
+            changes = self.settings.changes_topic
+            declared = tuple(
+                replace(topic, partitions=16) if topic.name == changes else topic
+                for topic in declared
             )
-            counts["changes_topic"] = 16
-            stack.create_topic(topic, counts.get(field, 1))
+        services.create_topics(declared)
         self.store = redis_store(self.settings)
         self._folder = folder
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -112,36 +112,49 @@ class Installation:
 
     async def until(self, reached: Callable[[Progress], bool], seconds: float = 60) -> Progress:
         """Wait for the workers; fails with their logs when they do not get there."""
-        deadline = time.monotonic() + seconds
-        progress = None
-        while True:
-            with suppress(StoreUnavailableError):  # a test has it restarted
-                progress = await self.progress()
-                if reached(progress):
-                    return progress
-            if time.monotonic() > deadline:
-                logs = "\n".join(worker.log.read_text()[-3000:] for worker in self._workers)
-                raise AssertionError(f"not reached in {seconds} s: {progress}\n{logs}")
-            await asyncio.sleep(0.05)
+
+        async def look() -> Progress | None:
+            progress = await self.progress()
+            return progress if reached(progress) else None
+
+        return await self._wait_for(look, seconds)
 
     async def shared_by(self, workers: int) -> None:
         """Wait until so many workers own partitions."""
-        while True:
+
+        async def look() -> bool | None:
             checkpoints = [await self.store.checkpoint(p) for p in range(self.partitions)]
-            if len({checkpoint.owner for checkpoint in checkpoints} - {""}) == workers:
-                return
-            await asyncio.sleep(0.05)
+            owners = {checkpoint.owner for checkpoint in checkpoints} - {""}
+            return len(owners) == workers or None
+
+        await self._wait_for(look)
 
     async def settled(self) -> None:
         """Wait until nothing is due and everything committed is published."""
-        while True:
-            idle = True
+
+        async def look() -> bool | None:
             for partition in range(self.partitions):
                 clock = (await self.store.checkpoint(partition)).clock_us
-                idle = idle and not await self.store.due(partition, clock, 1)
-                idle = idle and not await self.store.outbox(partition, "", 1)
-            if idle:
-                return
+                if await self.store.due(partition, clock, 1):
+                    return None
+                if await self.store.outbox(partition, "", 1):
+                    return None
+            return True
+
+        await self._wait_for(look)
+
+    async def _wait_for(
+        self, look: Callable[[], Awaitable[Found | None]], seconds: float = 60
+    ) -> Found:
+        deadline = time.monotonic() + seconds
+        while True:
+            with suppress(StoreUnavailableError):  # a test has it restarted
+                if (found := await look()) is not None:
+                    return found
+            if time.monotonic() > deadline:
+                progress = await self.progress()
+                logs = "\n".join(worker.log.read_text()[-3000:] for worker in self._workers)
+                raise AssertionError(f"not reached in {seconds} s: {progress}\n{logs}")
             await asyncio.sleep(0.05)
 
     async def records(self, topic: str) -> list[Any]:

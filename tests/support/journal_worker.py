@@ -19,10 +19,10 @@ from faust.types import TP
 
 from streams import consumer_thread
 from streams.batch_consumer import BatchConsumer
+from streams.connections import kafka_access
 from streams.record_batches import RecordBatch
+from streams.settings import Settings
 from streams.transport import batch_topic, batch_transport
-
-GROUP = "journal-keepers"
 
 
 class UnhurriedAssignor(RangePartitionAssignor):  # type: ignore[misc]
@@ -45,10 +45,12 @@ class ShortWorker(faust.Worker):
 
 
 def main(words: dict[str, Any]) -> None:
-    consumer_thread.RangePartitionAssignor = UnhurriedAssignor
+    if words["in_memory"]:
+        consumer_thread.RangePartitionAssignor = UnhurriedAssignor
     app = faust.App(
-        GROUP,
-        broker=f"batch://{words['broker']}",
+        words["group"],
+        broker=f"batch://{Settings().kafka}",
+        broker_client_id=words.get("client_id", "journal"),
         datadir=tempfile.mkdtemp(dir="."),
         web_enabled=False,
         autodiscover=False,
@@ -61,19 +63,22 @@ def main(words: dict[str, Any]) -> None:
         consumer_max_fetch_size=words.get("fetch_bytes_max", 1_048_576),
         broker_commit_interval=0.2,
         # The in-memory broker keeps a rejoining group waiting for a session timeout less a second.
-        broker_session_timeout=3.0,
+        broker_session_timeout=words["session_seconds"],
         broker_heartbeat_interval=0.3,
     )
-    journal = Path(words["journal"])
+    journal, prefix = Path(words["journal"]), words["prefix"]
     progress = Path(words["progress"]) if "progress" in words else None
 
     def note(kind: str, **facts: Any) -> None:
         with journal.open("a") as lines:
             lines.write(json.dumps({"kind": kind, **facts}) + "\n")
 
+    def short(tp: TP) -> str:
+        return f"{tp.topic.removeprefix(prefix)}-{tp.partition}"
+
     def progress_path(tp: TP) -> Path:
         assert progress is not None
-        return progress / f"{tp.topic}-{tp.partition}"
+        return progress / short(tp)
 
     def progress_of(tp: TP) -> int:
         return int(progress_path(tp).read_text()) if progress_path(tp).exists() else 0
@@ -83,14 +88,28 @@ def main(words: dict[str, Any]) -> None:
             raise ConnectionError("the store is gone")
         if progress is not None:
             return {tp: progress_of(tp) for tp in assigned}
+        if words.get("resume_committed"):
+            thread = app.consumer._thread
+            ask = thread._ensure_consumer().committed
+            found = {tp: await thread.call_thread(ask, tp) or 0 for tp in assigned}
+            note("resumed", **{short(tp): offset for tp, offset in found.items()})
+            return found
         named = words.get("positions", {})
-        return {tp: named[f"{tp[0]}-{tp[1]}"] for tp in assigned if f"{tp[0]}-{tp[1]}" in named}
+        return {tp: named[short(tp)] for tp in assigned if short(tp) in named}
+
+    class NotingConsumer(BatchConsumer):
+        async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+            note("revoking", partitions=sorted(map(short, revoked)))
+            await super().on_partitions_revoked(revoked)
+            note("revoked", partitions=sorted(map(short, revoked)))
 
     transport = batch_transport(app)
+    transport.access = kafka_access(Settings())  # of the environment
+    transport.Consumer = NotingConsumer  # type: ignore[misc]
     transport.positions = positions
     transport.finish_seconds_max = words.get("finish_seconds_max", 5.0)
 
-    @app.agent(batch_topic(app, *words["topics"]))
+    @app.agent(batch_topic(app, *(prefix + name for name in words["topics"])))
     async def keep(stream: Any) -> None:
         number = 0
         async for event in stream.noack().events():
@@ -99,7 +118,7 @@ def main(words: dict[str, Any]) -> None:
             consumer = app.consumer
             assert isinstance(consumer, BatchConsumer)
             tp = TP(batch.topic, batch.partition)
-            facts = {"topic": tp.topic, "partition": tp.partition,
+            facts = {"topic": tp.topic.removeprefix(prefix), "partition": tp.partition,
                      "first": batch.first_offset, "next": batch.next_offset}  # fmt: skip
             pending = sum(len(partition.pending) for partition in consumer._partitions.values())
             note("batch", count=len(batch.records), pending=pending, **facts)
@@ -113,9 +132,10 @@ def main(words: dict[str, Any]) -> None:
                 await asyncio.sleep(words["stall_seconds"])
             if progress is not None and progress_of(tp) == batch.first_offset:
                 note("counted", **facts)
-                new = progress.parent / f"{tp.topic}-{tp.partition}.{os.getpid()}"
+                new = progress.parent / f"{short(tp)}.{os.getpid()}"
                 new.write_text(str(batch.next_offset))
                 new.rename(progress_path(tp))
+            note("done", **facts)
             event.ack()
 
     @app.timer(0.1)
