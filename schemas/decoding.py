@@ -22,6 +22,7 @@ from schemas.errors import (
     OversizeRecordError,
     WrongCurrencyError,
 )
+from schemas.raw_json import NESTING_MAX, check_text
 from schemas.transaction import (
     AMOUNT_MAJOR_MAX,
     EPOCH,
@@ -173,8 +174,8 @@ def _read(value: bytes | None, limits: DecodingLimits) -> tuple[str, bytes, int,
             f"record of {len(value):,} bytes is larger than the limit of {limits.record_bytes_max:,}"
         )
     try:
-        if not value.isascii():
-            value.decode()  # the decoder does not look into fields it does not know
+        if len(value) > 2 * NESTING_MAX or not value.isascii():
+            check_text(value)  # the decoder does not look into fields it does not know
         wire = _decode_wire(value)
         occurred_at_us = (wire.occurred_at - EPOCH) // MICROSECOND
         if not FIRST_US <= occurred_at_us <= LAST_US:
@@ -202,7 +203,7 @@ def _read(value: bytes | None, limits: DecodingLimits) -> tuple[str, bytes, int,
             abs(units),
             wire.kind is Kind.REFUND or amount < 0,
         )
-    except (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError):
+    except (msgspec.MsgspecError, OverflowError):
         return _read_slowly(value, limits)
 
 

@@ -83,7 +83,7 @@ BAD = {
         "FutureTransactionError",
         "9999-12-31",
     ),
-    "NaN": (value_of().replace(b"10.0", b"NaN"), "InvalidTransactionError", "nan"),
+    "NaN": (value_of().replace(b"10.0", b"NaN"), "InvalidTransactionError", "JSON has no NaN"),
     "8 MB": (b"x" * 8_000_000, "OversizeRecordError", "8,000,000"),
     "id": (value_of("a\nb{c}"), "InvalidTransactionError", r"a\nb{c}"),
     "no value": (None, "InvalidTransactionError", "tombstone"),
