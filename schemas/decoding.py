@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import (
     FutureTransactionError,
+    InvalidTimestampError,
     InvalidTransactionError,
     OversizeRecordError,
     WrongCurrencyError,
@@ -36,6 +37,10 @@ from schemas.transaction import (
     is_customer_id,
     parse_transaction,
 )
+
+TIMESTAMP_MS_MAX = LAST_US // 1000
+"""The end of the year 9999. What a producer stamps in microseconds or finer lies beyond since 1978: see
+ops/decisions/0012."""
 
 
 def transaction_hash(transaction_id: str) -> bytes:
@@ -126,7 +131,8 @@ def decode_transactions(
     ----------
     values : n record values
     timestamps_ms : n record timestamps
-        Milliseconds since 1970-01-01 UTC, as the producer or broker set them.
+        Milliseconds since 1970-01-01 UTC, as the producer or broker set them, or as they thought
+        they were: what is no such time makes its record dead.
     limits : DecodingLimits
 
     Returns
@@ -144,8 +150,11 @@ def decode_transactions(
     for index, value in enumerate(values):
         try:
             row = _read(value, limits)
-            if row[2] > timestamps_ms[index] * 1000 + limits.future_us_max:
-                raise _too_far_ahead(row[2], timestamps_ms[index], limits)
+            stamp_ms = timestamps_ms[index]
+            if not 0 <= stamp_ms <= TIMESTAMP_MS_MAX:
+                raise _no_timestamp(stamp_ms)
+            if row[2] > stamp_ms * 1000 + limits.future_us_max:
+                raise _too_far_ahead(row[2], stamp_ms, limits)
         except InvalidTransactionError as error:
             rejects.append((index, error))
             continue
@@ -222,11 +231,19 @@ def _read_slowly(value: bytes, limits: DecodingLimits) -> tuple[str, bytes, int,
     )
 
 
+def _no_timestamp(stamp_ms: int) -> InvalidTimestampError:
+    if stamp_ms == -1:
+        return InvalidTimestampError("the record has no timestamp (−1)")
+    return InvalidTimestampError(
+        f"the record's timestamp {stamp_ms} is no time in milliseconds, 0 to {TIMESTAMP_MS_MAX}"
+    )
+
+
 def _too_far_ahead(
     occurred_at_us: int, timestamp_ms: int, limits: DecodingLimits
 ) -> FutureTransactionError:
     occurred_at = EPOCH + timedelta(microseconds=occurred_at_us)
-    recorded_at = EPOCH + timedelta(milliseconds=max(timestamp_ms, 0))  # −1: it has none
+    recorded_at = EPOCH + timedelta(milliseconds=timestamp_ms)
     return FutureTransactionError(
         f"occurred_at {occurred_at.isoformat()} lies more than {limits.future_us_max // 1_000_000} s "
         f"ahead of its record's timestamp {recorded_at.isoformat(timespec='milliseconds')}"

@@ -44,6 +44,10 @@ class OversizeRecordError(InvalidTransactionError):
     """A record is larger than `record_bytes_max`."""
 
 
+class InvalidTimestampError(InvalidTransactionError):
+    """A record's own timestamp is no time in milliseconds."""
+
+
 class FutureTransactionError(InvalidTransactionError):
     """A transaction lies further ahead of its record's own timestamp than allowed."""
 

@@ -315,7 +315,7 @@ class SliceEngine(Holdings):
             amount_units=batch.amount_units[rows],
             is_refund=batch.is_refund[rows],
             hashes=[batch.hashes[row] for row in rows.tolist()],
-            generations=np.maximum(arrived_ms[positions], 0) * 1000 // self._generation_us,
+            generations=arrived_ms[positions] * 1000 // self._generation_us,
             topics=np.full(len(rows), self._topics.index(topic), dtype=np.int64),
             offsets=offsets[positions],
         )

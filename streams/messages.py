@@ -33,7 +33,11 @@ class Record(Protocol):
 def dead_letters(
     records: Sequence[Record], batch: DecodedBatch, topic: str, partition: int, settings: Settings
 ) -> list[Message]:
-    """The bad records of a batch, each with its own key, bytes and headers, and the reason."""
+    """The bad records of a batch, each with its own key, bytes and headers, and the reason.
+
+    Its timestamp a dead letter has from its publication: what a record was stamped with, no broker
+    need take, and retention might begin in 1970.
+    """
     messages = []
     for index, error in batch.rejects:
         record = records[index]
@@ -44,7 +48,6 @@ def dead_letters(
                 key=record.key,
                 value=record.value,
                 headers=[*record.headers, *letter.headers()],
-                timestamp_ms=max(record.timestamp, 0),
             )
         )
     return messages
@@ -76,7 +79,7 @@ def detours(
                 value=record.value,
                 headers=list(record.headers),
                 partition=home_partition(customer_id, partitions),
-                timestamp_ms=max(record.timestamp, 0),
+                timestamp_ms=record.timestamp,
             )
         )
     return messages

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from schemas import decoding
 from schemas.decoding import (
+    TIMESTAMP_MS_MAX,
     DecodingLimits,
     decode_transactions,
     transaction_hash,
 )
 from schemas.errors import (
     FutureTransactionError,
+    InvalidTimestampError,
     InvalidTransactionError,
     OversizeRecordError,
     WrongCurrencyError,
@@ -25,7 +27,7 @@ from schemas.errors import (
 from schemas.transaction import AMOUNT_MAJOR_MAX, Transaction, is_customer_id, parse_transaction
 
 LIMITS = DecodingLimits()
-FAR_MS = 300_000_000_000_000  # a record's timestamp in the year 11,476: nothing is in its future
+FAR_MS = TIMESTAMP_MS_MAX  # a record's timestamp in the year 9999: nothing is in its future
 NOW_MS = 1_577_836_800_000  # 2020-01-01
 GOOD = {
     "transaction_id": '"t-1"',
@@ -347,9 +349,33 @@ def test_transaction_may_lie_one_hour_ahead_of_its_record_and_no_more():
 
 
 def test_record_without_a_timestamp_is_refused_with_a_reason():
-    error = decoded(raw(), -1)
+    for value in (raw(), raw(occurred_at='"1969-12-31T23:59:59Z"')):
+        error = decoded(value, -1)
+        assert type(error) is InvalidTimestampError
+        assert str(error) == "the record has no timestamp (−1)"
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [NOW_MS * 1000, NOW_MS * 1_000_000, TIMESTAMP_MS_MAX + 1, 2**63 - 1, -2, -(2**63)],
+    ids=["in microseconds", "in nanoseconds", "year 10000", "largest", "minus two", "smallest"],
+)
+def test_record_whose_timestamp_is_no_time_in_milliseconds_is_refused_and_it_is_named(stamp):
+    error = decoded(raw(), stamp)
+    assert type(error) is InvalidTimestampError
+    assert f"timestamp {stamp} " in str(error)
+    assert "milliseconds" in str(error)
+
+
+def test_record_stamped_in_seconds_is_refused_as_of_1970():
+    error = decoded(raw(), NOW_MS // 1000)
     assert type(error) is FutureTransactionError
-    assert "1970-01-01" in str(error)
+    assert "1970-01-19" in str(error)
+
+
+def test_first_and_last_millisecond_are_timestamps():
+    assert isinstance(decoded(raw(), TIMESTAMP_MS_MAX), tuple)
+    assert isinstance(decoded(raw(occurred_at='"1970-01-01T01:00:00Z"'), 0), tuple)
 
 
 def test_brackets_that_nest_no_deeper_than_the_limit_are_counted():

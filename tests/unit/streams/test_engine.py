@@ -110,7 +110,7 @@ async def test_bad_records_are_dead_lettered_whole_and_the_good_ones_around_them
         assert letter.error_class == error
         assert named in letter.message
         assert (letter.topic, letter.partition, letter.offset) == (TOPIC, 0, 1 + 2 * index)
-        assert message.timestamp_ms == ARRIVED_MS
+        assert message.timestamp_ms is None
         assert message.partition is None
     checkpoint = engine.owned[0].checkpoint
     assert (checkpoint.applied, checkpoint.dead) == (1 + len(BAD), len(BAD))
@@ -128,12 +128,25 @@ async def test_slice_of_nothing_but_bad_records_is_passed_too():
     assert engine.owned[0].checkpoint.clock_us == UNKNOWN_US
 
 
-async def test_bad_record_without_key_or_timestamp_is_dead_lettered_without_key():
+@pytest.mark.parametrize(
+    "stamp", [-(2**63), -2, -1, ARRIVED_MS * 1_000, ARRIVED_MS * 1_000_000, 2**63 - 1]
+)
+async def test_record_stamped_with_no_time_is_dead_and_moves_neither_clock_nor_dedup(stamp):
     engine = await engine_of()
-    committed = await engine.process(TOPIC, 0, log(b"?", timestamp=-1))
-    (message,) = of_topic(committed, DEAD)
-    assert message.key is None
-    assert message.timestamp_ms == 0
+    await engine.process(TOPIC, 0, log(value_of("a", "t1")))
+    before = engine.owned[0].checkpoint
+    committed = await engine.process(
+        TOPIC, 0, log(value_of("a", "t2", day=DAY + 1), b"?", start=1, timestamp=stamp)
+    )
+    stamped, malformed = of_topic(committed, DEAD)
+    assert DeadLetter.from_headers(stamped.headers).error_class == "InvalidTimestampError"
+    assert DeadLetter.from_headers(malformed.headers).error_class == "InvalidTransactionError"
+    assert stamped.key is malformed.key is stamped.timestamp_ms is malformed.timestamp_ms is None
+    after = engine.owned[0].checkpoint
+    assert (after.applied, after.dead) == (1, 2)
+    assert (after.clock_us, after.live) == (before.clock_us, before.live)
+    await engine.process(TOPIC, 0, log(value_of("a", "t1"), start=3))
+    assert engine.owned[0].checkpoint.duplicates == 1
 
 
 # --- home and foreign records ----------------------------------------------------------------------
