@@ -56,6 +56,10 @@ class WrongCurrencyError(InvalidTransactionError):
     """A transaction is in another currency than the configured one."""
 
 
+class CustomerTotalError(InvalidTransactionError):
+    """A transaction would carry a sum of its customer beyond what the ledger keeps."""
+
+
 class ShapeError(PipelineError):
     """Arrays that describe the same customers differ in length."""
 

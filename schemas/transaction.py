@@ -32,7 +32,7 @@ UNITS_PER_MAJOR = 10_000
 """Money is an exact integer of 1/10,000 major units; floats do not commute."""
 
 AMOUNT_MAJOR_MAX = 10**11
-"""Largest |amount|. Sums of 9,000 such amounts still fit an int64 of units; real ones are far below."""
+"""Largest |amount|; a customer's sums have a limit too, `scoring.ledger.TOTAL_UNITS_MAX`."""
 
 _UNIT = Decimal("0.0001")
 

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.dead_letter import DeadLetter
 from schemas.decoding import DecodedBatch
+from schemas.errors import CustomerTotalError, InvalidTransactionError, PipelineError, shown
 from schemas.mark import Mark, encode_mark
 from schemas.scorecard import Scorecard
+from schemas.transaction import UNITS_PER_MAJOR
 from scoring.business_calendar import BusinessCalendar
 from scoring.change_events import render
 from scoring.changes import ChangeLog
+from scoring.ledger import TOTAL_UNITS_MAX
 from scoring.states import States
 from state.codec import Message
 from streams.homes import home_partition
@@ -31,15 +35,19 @@ class Record(Protocol):
 
 
 def dead_letters(
-    records: Sequence[Record], batch: DecodedBatch, topic: str, partition: int, settings: Settings
+    records: Sequence[Record],
+    rejects: Sequence[tuple[int, PipelineError]],
+    topic: str,
+    partition: int,
+    settings: Settings,
 ) -> list[Message]:
-    """The bad records of a batch, each with its own key, bytes and headers, and the reason.
+    """The bad ones of some records, by their index, each with its own key, bytes and headers, and the reason.
 
     Its timestamp a dead letter has from its publication: what a record was stamped with, no broker
     need take, and retention might begin in 1970.
     """
     messages = []
-    for index, error in batch.rejects:
+    for index, error in rejects:
         record = records[index]
         letter = DeadLetter.of(error, topic, partition, record.offset)
         messages.append(
@@ -51,6 +59,24 @@ def dead_letters(
             )
         )
     return messages
+
+
+def too_much_in_all(
+    batch: DecodedBatch, refused: NDArray[np.intp]
+) -> list[tuple[int, InvalidTransactionError]]:
+    """Good records whose customers have too much already, by their index, with the reason."""
+    limit = f"{TOTAL_UNITS_MAX // UNITS_PER_MAJOR:,}"
+    return [
+        (
+            int(batch.positions[row]),
+            CustomerTotalError(
+                f"customer {shown(batch.customer_ids[row])} would have "
+                f"{'refunds' if batch.is_refund[row] else 'purchases'} of more than {limit} in all "
+                f"with this one of {batch.amount_units[row] / UNITS_PER_MAJOR:,.4f}"
+            ),
+        )
+        for row in refused.tolist()
+    ]
 
 
 def detours(

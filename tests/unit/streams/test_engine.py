@@ -11,7 +11,9 @@ import pytest
 from schemas.dead_letter import DeadLetter, original_headers
 from schemas.errors import FencedError, InvariantError, StoreUnavailableError
 from schemas.scorecard import Origin
+from schemas.transaction import AMOUNT_MAJOR_MAX, UNITS_PER_MAJOR
 from scoring.bootstrap import bootstrap_scorecard
+from scoring.ledger import TOTAL_UNITS_MAX
 from scoring.states import UNKNOWN_US
 from state.memory_store import MemoryStore
 from streams.engine import SliceEngine
@@ -147,6 +149,58 @@ async def test_record_stamped_with_no_time_is_dead_and_moves_neither_clock_nor_d
     assert (after.clock_us, after.live) == (before.clock_us, before.live)
     await engine.process(TOPIC, 0, log(value_of("a", "t1"), start=3))
     assert engine.owned[0].checkpoint.duplicates == 1
+
+
+LARGEST_CENTS = AMOUNT_MAJOR_MAX * 100
+UP_TO_THE_LIMIT = TOTAL_UNITS_MAX // (AMOUNT_MAJOR_MAX * UNITS_PER_MAJOR)
+
+
+@pytest.mark.parametrize(("kind", "days"), [("purchase", 1), ("purchase", 90), ("refund", 2)])
+async def test_transaction_that_would_overflow_a_customers_sum_is_dead_and_the_rest_is_exact(
+    kind, days
+):
+    engine = await engine_of()
+    values = [
+        value_of("rich", f"t{n}", day=DAY + n % days, cents=LARGEST_CENTS, kind=kind)
+        for n in range(UP_TO_THE_LIMIT)
+    ]
+    await engine.process(TOPIC, 0, log(*values))
+    assert engine.owned[0].checkpoint.dead == 0
+    more = log(
+        value_of("rich", "one cent more", cents=1, kind=kind),
+        value_of("rich", "t0", day=DAY, cents=LARGEST_CENTS, kind=kind),
+        value_of("rich", "nothing more", cents=0, kind=kind),
+        value_of("other", "t0", cents=1),
+        start=len(values),
+    )
+    committed = await engine.process(TOPIC, 0, more)
+    (message,) = of_topic(committed, DEAD)
+    letter = DeadLetter.from_headers(message.headers)
+    assert (letter.error_class, letter.offset) == ("CustomerTotalError", len(values))
+    assert letter.message == (
+        f"customer 'rich' would have {kind}s of more than 400,000,000,000,000 in all "
+        "with this one of 0.0100"
+    )
+    checkpoint = engine.owned[0].checkpoint
+    assert (checkpoint.dead, checkpoint.duplicates) == (1, 1)
+    assert checkpoint.applied == len(values) + 2
+    total = {"purchase": b"monetary_total", "refund": b"refund_total"}[kind].decode()
+    assert engine.store.hashes[0, "rich"][total] == b"400000000000000.0000"
+    again = SliceEngine(engine.store, engine.settings, 1)  # reads the state back
+    await again.acquire(0)
+    await again.process(TOPIC, 0, log(value_of("rich", "last", cents=1, kind=kind), start=9_000))
+    assert again.owned[0].checkpoint.dead == 2
+    other = "refund" if kind == "purchase" else "purchase"
+    await again.process(TOPIC, 0, log(value_of("rich", "back", cents=1, kind=other), start=9_001))
+    assert again.owned[0].checkpoint.dead == 2
+
+
+async def test_dead_letters_of_a_slice_are_in_the_order_of_the_log_whatever_they_died_of():
+    engine = await engine_of()
+    rich = [value_of("rich", f"t{n}", cents=LARGEST_CENTS) for n in range(UP_TO_THE_LIMIT + 2)]
+    committed = await engine.process(TOPIC, 0, log(*rich[:-1], b"?", rich[-1], b"??"))
+    letters = [DeadLetter.from_headers(letter.headers) for letter in of_topic(committed, DEAD)]
+    assert [letter.offset for letter in letters] == list(range(UP_TO_THE_LIMIT, len(rich) + 2))
 
 
 # --- home and foreign records ----------------------------------------------------------------------
