@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import DeadLetter, Header
 from schemas.decoding import DecodedBatch
 from schemas.errors import CustomerTotalError, InvalidTransactionError, PipelineError, shown
 from schemas.mark import Mark, encode_mark
@@ -31,7 +31,7 @@ class Record(Protocol):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[Header]
 
 
 def dead_letters(
@@ -122,7 +122,7 @@ def change_messages(
     """The change events of one call of `advance`, in order."""
     rendered = render(changes, states.customer_ids, topics, partition, calendar, settings.source)
     return [
-        Message(topic=settings.changes_topic, key=key.encode(), value=body, headers=headers)
+        Message(topic=settings.changes_topic, key=key.encode(), value=body, headers=[*headers])
         for key, headers, body in rendered
     ]
 
