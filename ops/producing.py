@@ -7,12 +7,13 @@ forget a record before it was counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from schemas.dead_letter import Header
 from state.store import Store
 from streams.kafka_refusals import kafka_error
 from streams.publisher import open_producer
@@ -84,7 +85,7 @@ class PacedProducer:
         await self._producer.stop()
 
     async def send(
-        self, value: bytes, customer_id: str | None, headers: Mapping[str, bytes] | None = None
+        self, value: bytes, customer_id: str | None, headers: Sequence[Header] = ()
     ) -> None:
         """Publish one transaction; waits while the workers are too far behind."""
         try:
@@ -93,7 +94,7 @@ class PacedProducer:
                     self._settings.transactions_topic,
                     value=value,
                     key=None if customer_id is None else customer_id.encode(),
-                    headers=list((headers or {}).items()),
+                    headers=list(headers),
                 )
             )
         except KafkaError as error:

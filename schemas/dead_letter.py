@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from schemas.errors import PipelineError
 
 HEADER_PREFIX = "__everscore.error."
-Header = tuple[str, bytes]
+Header = tuple[str, bytes | None]
+"""Name and value; Kafka knows values that are absent, which are not empty ones."""
 
 
 class DeadLetter(BaseModel):
@@ -56,7 +57,7 @@ class DeadLetter(BaseModel):
         found = {
             name.removeprefix(HEADER_PREFIX): value.decode("utf-8", "replace")
             for name, value in headers
-            if name.startswith(HEADER_PREFIX)
+            if name.startswith(HEADER_PREFIX) and value is not None
         }
         found["error_class"] = found.pop("class", "")
         return cls.model_validate(found)

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from schemas.errors import (
     FutureTransactionError,
+    InvalidTimestampError,
     InvalidTransactionError,
     OversizeRecordError,
     WrongCurrencyError,
 )
+from schemas.raw_json import NESTING_MAX, check_text
 from schemas.transaction import (
     AMOUNT_MAJOR_MAX,
     EPOCH,
@@ -35,6 +37,10 @@ from schemas.transaction import (
     is_customer_id,
     parse_transaction,
 )
+
+TIMESTAMP_MS_MAX = LAST_US // 1000
+"""The end of the year 9999. What a producer stamps in microseconds or finer lies beyond since 1978: see
+ops/decisions/0012."""
 
 
 def transaction_hash(transaction_id: str) -> bytes:
@@ -125,7 +131,8 @@ def decode_transactions(
     ----------
     values : n record values
     timestamps_ms : n record timestamps
-        Milliseconds since 1970-01-01 UTC, as the producer or broker set them.
+        Milliseconds since 1970-01-01 UTC, as the producer or broker set them, or as they thought
+        they were: what is no such time makes its record dead.
     limits : DecodingLimits
 
     Returns
@@ -143,8 +150,11 @@ def decode_transactions(
     for index, value in enumerate(values):
         try:
             row = _read(value, limits)
-            if row[2] > timestamps_ms[index] * 1000 + limits.future_us_max:
-                raise _too_far_ahead(row[2], timestamps_ms[index], limits)
+            stamp_ms = timestamps_ms[index]
+            if not 0 <= stamp_ms <= TIMESTAMP_MS_MAX:
+                raise _no_timestamp(stamp_ms)
+            if row[2] > stamp_ms * 1000 + limits.future_us_max:
+                raise _too_far_ahead(row[2], stamp_ms, limits)
         except InvalidTransactionError as error:
             rejects.append((index, error))
             continue
@@ -173,8 +183,8 @@ def _read(value: bytes | None, limits: DecodingLimits) -> tuple[str, bytes, int,
             f"record of {len(value):,} bytes is larger than the limit of {limits.record_bytes_max:,}"
         )
     try:
-        if not value.isascii():
-            value.decode()  # the decoder does not look into fields it does not know
+        if len(value) > 2 * NESTING_MAX or not value.isascii():
+            check_text(value)  # the decoder does not look into fields it does not know
         wire = _decode_wire(value)
         occurred_at_us = (wire.occurred_at - EPOCH) // MICROSECOND
         if not FIRST_US <= occurred_at_us <= LAST_US:
@@ -202,7 +212,7 @@ def _read(value: bytes | None, limits: DecodingLimits) -> tuple[str, bytes, int,
             abs(units),
             wire.kind is Kind.REFUND or amount < 0,
         )
-    except (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError):
+    except (msgspec.MsgspecError, OverflowError):
         return _read_slowly(value, limits)
 
 
@@ -221,11 +231,19 @@ def _read_slowly(value: bytes, limits: DecodingLimits) -> tuple[str, bytes, int,
     )
 
 
+def _no_timestamp(stamp_ms: int) -> InvalidTimestampError:
+    if stamp_ms == -1:
+        return InvalidTimestampError("the record has no timestamp (−1)")
+    return InvalidTimestampError(
+        f"the record's timestamp {stamp_ms} is no time in milliseconds, 0 to {TIMESTAMP_MS_MAX}"
+    )
+
+
 def _too_far_ahead(
     occurred_at_us: int, timestamp_ms: int, limits: DecodingLimits
 ) -> FutureTransactionError:
     occurred_at = EPOCH + timedelta(microseconds=occurred_at_us)
-    recorded_at = EPOCH + timedelta(milliseconds=max(timestamp_ms, 0))  # −1: it has none
+    recorded_at = EPOCH + timedelta(milliseconds=timestamp_ms)
     return FutureTransactionError(
         f"occurred_at {occurred_at.isoformat()} lies more than {limits.future_us_max // 1_000_000} s "
         f"ahead of its record's timestamp {recorded_at.isoformat(timespec='milliseconds')}"

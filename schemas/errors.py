@@ -44,12 +44,20 @@ class OversizeRecordError(InvalidTransactionError):
     """A record is larger than `record_bytes_max`."""
 
 
+class InvalidTimestampError(InvalidTransactionError):
+    """A record's own timestamp is no time in milliseconds."""
+
+
 class FutureTransactionError(InvalidTransactionError):
     """A transaction lies further ahead of its record's own timestamp than allowed."""
 
 
 class WrongCurrencyError(InvalidTransactionError):
     """A transaction is in another currency than the configured one."""
+
+
+class CustomerTotalError(InvalidTransactionError):
+    """A transaction would carry a sum of its customer beyond what the ledger keeps."""
 
 
 class ShapeError(PipelineError):

@@ -18,18 +18,23 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
 )
 
 from schemas.errors import InvalidTransactionError, shown
+from schemas.raw_json import decode_object, decode_value
 
 UNITS_PER_MAJOR = 10_000
 """Money is an exact integer of 1/10,000 major units; floats do not commute."""
 
 AMOUNT_MAJOR_MAX = 10**11
-"""Largest |amount|. Sums of 9,000 such amounts still fit an int64 of units; real ones are far below."""
+"""Largest |amount|; a customer's sums have a limit too, `scoring.ledger.TOTAL_UNITS_MAX`."""
+
+_UNIT = Decimal("0.0001")
 
 ID_CHARS_MAX = 128
 
@@ -77,13 +82,14 @@ def _customer_id(value: Any) -> Any:
 def _rfc3339(value: Any) -> Any:
     if isinstance(value, datetime):
         return value
-    if not isinstance(value, str) or value.lstrip("+-").replace(".", "", 1).isdigit():
-        raise ValueError(f"occurred_at {shown(value)} must be an RFC 3339 string with an offset")
     try:
-        # The hot path's own parser: pydantic's cuts what is finer than a microsecond, this one rounds.
+        # The hot path's own parser: pydantic's cuts what is finer than a microsecond and reads numbers,
+        # minutes without seconds and other marks than RFC 3339's; this one rounds and reads none of them.
         return msgspec.convert(value, Moment)
     except msgspec.ValidationError:
-        return value
+        raise ValueError(
+            f"occurred_at {shown(value)} must be an RFC 3339 string with an offset"
+        ) from None
 
 
 def _within_calendar(value: datetime) -> datetime:
@@ -92,20 +98,29 @@ def _within_calendar(value: datetime) -> datetime:
     return value
 
 
-def _amount(value: Any) -> Any:
+def _decimal(value: Any, info: ValidationInfo) -> Decimal:
+    name = info.field_name
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        raise ValueError(f"amount {shown(value)} must be a number or a decimal string")
+        raise ValueError(f"{name} {shown(value)} must be a number or a decimal string")
     if isinstance(value, str) and _DECIMAL.fullmatch(value) is None:
-        raise ValueError(f"amount {shown(value)} is not a decimal number")
+        raise ValueError(f"{name} {shown(value)} is not a decimal number")
     try:
-        amount = Decimal(str(value)) if not isinstance(value, Decimal) else value
+        number = Decimal(str(value)) if not isinstance(value, Decimal) else value
     except ArithmeticError:
-        raise ValueError(f"amount {shown(value)} is not a decimal number") from None
-    if not amount.is_finite():
-        raise ValueError(f"amount {shown(value)} is not finite")
-    if abs(amount) > AMOUNT_MAJOR_MAX:
+        raise ValueError(f"{name} {shown(value)} is not a decimal number") from None
+    if not number.is_finite():
+        raise ValueError(f"{name} {shown(value)} is not finite")
+    return number
+
+
+def _amount(value: Any, info: ValidationInfo) -> Decimal:
+    amount = _decimal(value, info)
+    if not -AMOUNT_MAJOR_MAX <= amount <= AMOUNT_MAJOR_MAX:
         raise ValueError(f"amount {shown(value)} is beyond ±{AMOUNT_MAJOR_MAX:,}")
     return amount
+
+
+FiniteDecimal = Annotated[Decimal, BeforeValidator(_decimal)]
 
 
 class Kind(StrEnum):
@@ -121,8 +136,8 @@ class Item(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     sku: str
-    quantity: Decimal
-    unit_price: Decimal
+    quantity: FiniteDecimal
+    unit_price: FiniteDecimal
 
 
 CustomerId = Annotated[str, BeforeValidator(_customer_id), Field(pattern=CUSTOMER_ID_PATTERN)]
@@ -140,7 +155,9 @@ class Transaction(BaseModel):
     customer_id: CustomerId = Field(description="Also the record's key.")
     occurred_at: Annotated[
         AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_within_calendar)
-    ] = Field(description="RFC 3339 with an offset.")
+    ] = Field(
+        description="RFC 3339 with an offset, whose colon may be missing; rounded to microseconds."
+    )
     amount: Annotated[Decimal, BeforeValidator(_amount)] = Field(
         description="Major units, a number or a decimal string; rounded half-even to 1/10,000."
     )
@@ -148,7 +165,9 @@ class Transaction(BaseModel):
         default=None, description="ISO 4217; the configured one if absent."
     )
     kind: Kind = Kind.PURCHASE
-    items: tuple[Item, ...] = ()
+    items: Annotated[
+        tuple[Item, ...], FailFast()
+    ] = ()  # a million bad ones need no million reasons
     channel: str | None = None
 
     @property
@@ -159,13 +178,33 @@ class Transaction(BaseModel):
     @property
     def amount_units(self) -> int:
         """|amount| in 1/10,000 major units."""
-        exact = abs(self.amount) * UNITS_PER_MAJOR
-        return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
+        # Rounded once, from all digits there are: arithmetic would first round to 28 of them.
+        rounded = self.amount.quantize(_UNIT, rounding=ROUND_HALF_EVEN)
+        return int(abs(rounded) * UNITS_PER_MAJOR)
 
     @property
     def occurred_at_us(self) -> int:
         """Microseconds since 1970-01-01 UTC."""
         return (self.occurred_at - EPOCH) // MICROSECOND
+
+
+_MISSING = msgspec.Raw(b"")
+
+
+class _Fields(msgspec.Struct, gc=False):
+    """The fields as they stand in the record; of one that stands there twice, the last."""
+
+    transaction_id: msgspec.Raw = _MISSING
+    customer_id: msgspec.Raw = _MISSING
+    occurred_at: msgspec.Raw = _MISSING
+    amount: msgspec.Raw = _MISSING
+    currency: msgspec.Raw = _MISSING
+    kind: msgspec.Raw = _MISSING
+    items: msgspec.Raw = _MISSING
+    channel: msgspec.Raw = _MISSING
+
+
+_fields_decoder = msgspec.json.Decoder(_Fields)
 
 
 def parse_transaction(raw: bytes) -> Transaction:
@@ -176,8 +215,14 @@ def parse_transaction(raw: bytes) -> Transaction:
     InvalidTransactionError
         Names the field and the value seen.
     """
+    found = decode_object(raw, _fields_decoder)
+    values = {
+        name: decode_value(name, text)
+        for name in found.__struct_fields__
+        if (text := getattr(found, name)) is not _MISSING
+    }
     try:
-        return Transaction.model_validate_json(raw)
+        return Transaction.model_validate(values)
     except ValidationError as error:
         reasons = "; ".join(_reason(detail) for detail in error.errors(include_url=False)[:3])
         raise InvalidTransactionError(reasons) from None

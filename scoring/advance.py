@@ -84,12 +84,16 @@ class Advanced:
         Events whose transaction id had been counted before.
     clock_us : int
         The partition's clock afterwards.
+    refused : intp, shape (n,)
+        Events, ascending, that would have carried a sum of their customer beyond
+        `scoring.ledger.TOTAL_UNITS_MAX`: not counted, their ids not remembered.
     """
 
     states: States
     changes: ChangeLog
     duplicates: int
     clock_us: int
+    refused: NDArray[np.intp]
 
 
 def advance(
@@ -123,11 +127,13 @@ def advance(
     changes = ChangeLog()
     clocks = np.maximum(np.maximum.accumulate(events.occurred_at_us), now_us)
     days = np.floor(calendar.days_at(events.occurred_at_us)).astype(np.int64)
-    applied = 0
+    applied, refused = 0, np.zeros(len(events), dtype=np.bool_)
     for picked in _rounds(events.rows):
         until = np.maximum(clocks[picked] - lateness_us, events.occurred_at_us[picked])
         _settle(after, events.rows[picked], until, timeline, calendar, changes)
-        fresh = picked[_book(after, events, days, picked)]
+        outcome = _book(after, events, days, picked)
+        refused[picked] = outcome == _REFUSED
+        fresh = picked[outcome > 0]
         applied += len(fresh)
         if len(fresh):
             _evaluate(after, events, fresh, timeline, calendar, changes)
@@ -135,7 +141,8 @@ def advance(
     everyone = np.arange(len(after))
     until = np.full(len(after), max(clock_us - lateness_us, UNKNOWN_US))
     _settle(after, everyone, until, timeline, calendar, changes)
-    return Advanced(after, changes, len(events) - applied, clock_us)
+    duplicates = len(events) - applied - int(refused.sum())
+    return Advanced(after, changes, duplicates, clock_us, np.flatnonzero(refused))
 
 
 def _rounds(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -252,25 +259,28 @@ def _evaluate(
 
 def _book(
     states: States, events: Events, days: NDArray[np.int64], picked: NDArray[np.intp]
-) -> NDArray[np.bool_]:
+) -> NDArray[np.int8]:
     """Enter some events, of different customers, into their ledgers.
 
     Returns
     -------
-    bool, shape (len(picked),)
-        False where the transaction id had been counted before.
+    int8, shape (len(picked),)
+        `_REFUSED`, `_DUPLICATE` where the transaction id had been counted before, or how it was booked.
     """
     rows = events.rows[picked]
     numbers = states.numbers[rows]
-    outcome = np.zeros(len(picked), dtype=np.int8)
+    outcome = np.full(len(picked), _DUPLICATE, dtype=np.int8)
+    sums = np.where(events.is_refund[picked], numbers["refund_units"], numbers["purchase_units"])
+    too_much = sums > ledger.TOTAL_UNITS_MAX - events.amount_units[picked]
     lists = (rows, picked, numbers["tail_day"], numbers["tail"], days[picked])
     columns = zip(
         *(column.tolist() for column in lists),
         events.amount_units[picked].tolist(),
         events.is_refund[picked].tolist(),
+        too_much.tolist(),
         strict=True,
     )
-    for position, (row, event, tail_day, tail, day, units, is_refund) in enumerate(columns):
+    for position, (row, event, tail_day, tail, day, units, is_refund, full) in enumerate(columns):
         recent = RecentIds(
             int(numbers["ids_generation"][position]),
             states.ids_previous[row],
@@ -278,6 +288,9 @@ def _book(
         ).at(int(events.generations[event]))
         key = events.hashes[event]
         if ledger.contains_hash(recent.current, key) or ledger.contains_hash(recent.previous, key):
+            continue
+        if full:
+            outcome[position] = _REFUSED
             continue
         numbers["ids_generation"][position] = recent.generation
         states.ids_previous[row] = recent.previous
@@ -308,10 +321,10 @@ def _book(
         bought, np.maximum(numbers["last_at_us"], occurred), numbers["last_at_us"]
     )
     states.numbers[rows] = numbers
-    return outcome > 0
+    return outcome
 
 
-_NEW_DAY, _SAME_DAY, _ANY_DAY = 1, 2, 3
+_REFUSED, _DUPLICATE, _NEW_DAY, _SAME_DAY, _ANY_DAY = -1, 0, 1, 2, 3
 
 
 def _count_simple(

@@ -25,6 +25,11 @@ HASH_BYTES = 8
 NO_DAY = -(2**31)
 """Stands for "no such day" in integer columns."""
 
+TOTAL_UNITS_MAX = 4 * 10**18
+"""Largest sum of one customer's purchases, and of their refunds: 400 trillion major units, several
+economies of the world. Up to it sums and their differences fit an int64, are exact, and do not depend on
+the order of events; a transaction that would carry a sum beyond it is not booked."""
+
 
 class DayEntry(NamedTuple):
     """Everything that happened on one day of one customer; units are 1/10,000 major units."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from streams.messages import (
     detours,
     mark_message,
     scorecard_message,
+    too_much_in_all,
 )
 from streams.samples import sample_messages
 from streams.settings import Clock, Settings
@@ -110,8 +112,6 @@ class SliceEngine(Holdings):
                 self._limits,
             )
             home = self._at_home(owned, batch)
-            messages = dead_letters(fresh, batch, topic, partition, self.settings)
-            messages += detours(fresh, batch, home, self.partitions, self.settings)
             rows = np.flatnonzero(home)
             ids, inverse = _unique([batch.customer_ids[row] for row in rows.tolist()])
             states, newcomers = await self._load(owned, ids)
@@ -125,14 +125,19 @@ class SliceEngine(Holdings):
                 self.calendar,
                 self._lateness_us,
             )
+            rejects = batch.rejects + too_much_in_all(batch, rows[advanced.refused])
+            messages = dead_letters(
+                fresh, sorted(rejects, key=itemgetter(0)), topic, partition, self.settings
+            )
+            messages += detours(fresh, batch, home, self.partitions, self.settings)
             before = owned.checkpoint
             after = replace(
                 before.moved(topic, fresh[-1].offset + 1),
                 clock_us=advanced.clock_us,
                 live=before.live or self._arrives_live(events, arrived_ms[batch.positions[rows]]),
-                applied=before.applied + len(events) - advanced.duplicates,
+                applied=before.applied + len(events) - advanced.duplicates - len(advanced.refused),
                 duplicates=before.duplicates + advanced.duplicates,
-                dead=before.dead + len(batch.rejects),
+                dead=before.dead + len(rejects),
                 forwarded=before.forwarded + int((~home).sum()),
                 customers=before.customers + newcomers,
             )
@@ -318,7 +323,7 @@ class SliceEngine(Holdings):
             amount_units=batch.amount_units[rows],
             is_refund=batch.is_refund[rows],
             hashes=[batch.hashes[row] for row in rows.tolist()],
-            generations=np.maximum(arrived_ms[positions], 0) * 1000 // self._generation_us,
+            generations=arrived_ms[positions] * 1000 // self._generation_us,
             topics=np.full(len(rows), self._topics.index(topic), dtype=np.int64),
             offsets=offsets[positions],
         )

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import DeadLetter, Header
 from schemas.decoding import DecodedBatch
+from schemas.errors import CustomerTotalError, InvalidTransactionError, PipelineError, shown
 from schemas.mark import Mark, encode_mark
 from schemas.scorecard import Scorecard
+from schemas.transaction import UNITS_PER_MAJOR
 from scoring.business_calendar import BusinessCalendar
 from scoring.change_events import render
 from scoring.changes import ChangeLog
+from scoring.ledger import TOTAL_UNITS_MAX
 from scoring.states import States
 from state.codec import Message
 from streams.homes import home_partition
@@ -27,15 +31,23 @@ class Record(Protocol):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[Header]
 
 
 def dead_letters(
-    records: Sequence[Record], batch: DecodedBatch, topic: str, partition: int, settings: Settings
+    records: Sequence[Record],
+    rejects: Sequence[tuple[int, PipelineError]],
+    topic: str,
+    partition: int,
+    settings: Settings,
 ) -> list[Message]:
-    """The bad records of a batch, each with its own key, bytes and headers, and the reason."""
+    """The bad ones of some records, by their index, each with its own key, bytes and headers, and the reason.
+
+    Its timestamp a dead letter has from its publication: what a record was stamped with, no broker
+    need take, and retention might begin in 1970.
+    """
     messages = []
-    for index, error in batch.rejects:
+    for index, error in rejects:
         record = records[index]
         letter = DeadLetter.of(error, topic, partition, record.offset)
         messages.append(
@@ -44,10 +56,27 @@ def dead_letters(
                 key=record.key,
                 value=record.value,
                 headers=[*record.headers, *letter.headers()],
-                timestamp_ms=max(record.timestamp, 0),
             )
         )
     return messages
+
+
+def too_much_in_all(
+    batch: DecodedBatch, refused: NDArray[np.intp]
+) -> list[tuple[int, InvalidTransactionError]]:
+    """Good records whose customers have too much already, by their index, with the reason."""
+    limit = f"{TOTAL_UNITS_MAX // UNITS_PER_MAJOR:,}"
+    return [
+        (
+            int(batch.positions[row]),
+            CustomerTotalError(
+                f"customer {shown(batch.customer_ids[row])} would have "
+                f"{'refunds' if batch.is_refund[row] else 'purchases'} of more than {limit} in all "
+                f"with this one of {batch.amount_units[row] / UNITS_PER_MAJOR:,.4f}"
+            ),
+        )
+        for row in refused.tolist()
+    ]
 
 
 def detours(
@@ -76,7 +105,7 @@ def detours(
                 value=record.value,
                 headers=list(record.headers),
                 partition=home_partition(customer_id, partitions),
-                timestamp_ms=max(record.timestamp, 0),
+                timestamp_ms=record.timestamp,
             )
         )
     return messages
@@ -93,7 +122,7 @@ def change_messages(
     """The change events of one call of `advance`, in order."""
     rendered = render(changes, states.customer_ids, topics, partition, calendar, settings.source)
     return [
-        Message(topic=settings.changes_topic, key=key.encode(), value=body, headers=headers)
+        Message(topic=settings.changes_topic, key=key.encode(), value=body, headers=[*headers])
         for key, headers, body in rendered
     ]
 

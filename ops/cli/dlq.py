@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
+from rich.markup import escape
 from rich.table import Table
 
 from ops.change_feed import open_consumer, records_to_end
@@ -57,7 +58,7 @@ async def ls(
         table.add_row(
             f"{record.partition}:{record.offset}",
             letter.error_class,
-            letter.message,
+            escape(letter.message),
             f"{letter.topic} {letter.partition}:{letter.offset}",
         )
     out.print(table)
@@ -94,10 +95,14 @@ async def show(
     if as_json:
         print_json(letter.model_dump() | {"key": record.key, "value": value[:_PREVIEW_BYTES]})
         return
-    out.print(f"[bold]{letter.error_class}[/]: {letter.message}", highlight=False)
-    out.print(f"from {letter.topic} {letter.partition}:{letter.offset}, key {record.key!r}")
+    out.print(f"[bold]{letter.error_class}[/]: {escape(letter.message)}", highlight=False)
+    out.print(
+        f"from {letter.topic} {letter.partition}:{letter.offset}, key {record.key!r}",
+        highlight=False,
+        markup=False,
+    )
     for name, header in original_headers(record.headers):
-        out.print(f"header {name}: {header!r}", highlight=False)
+        out.print(f"header {name!r}: {header!r}", highlight=False, markup=False)
     out.print(repr(value[:_PREVIEW_BYTES]), highlight=False, markup=False)
     if len(value) > _PREVIEW_BYTES:
         out.print(f"[dim]… {len(value):,} bytes in all; --raw prints them[/]")
@@ -117,9 +122,10 @@ async def requeue(
     body = value.read_bytes().strip() if value is not None else record.value or b""
     transaction = parse_transaction(body)
     async with PacedProducer(settings) as producer:
-        await producer.send(body, transaction.customer_id, dict(original_headers(record.headers)))
+        await producer.send(body, transaction.customer_id, original_headers(record.headers))
         await producer.flush()
     out.print(
         f"requeued transaction {transaction.transaction_id!r} of customer "
-        f"{transaction.customer_id!r} to {settings.transactions_topic}"
+        f"{transaction.customer_id!r} to {settings.transactions_topic}",
+        markup=False,
     )

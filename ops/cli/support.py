@@ -19,6 +19,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.console import Console
+from rich.markup import escape
 
 from schemas.errors import (
     ConfigurationError,
@@ -102,7 +103,7 @@ async def open_store(settings: Settings) -> AsyncIterator[RedisStore]:
 
 def fail(message: str, code: Exit) -> NoReturn:
     """One clear line on stderr, and an exit code that means something."""
-    err.print(f"[bold red]error[/] {message}", highlight=False, soft_wrap=True)
+    err.print(f"[bold red]error[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -129,7 +130,7 @@ def command(
             if asyncio.iscoroutine(outcome):
                 asyncio.run(outcome)
         except PipelineError as error:
-            fail(str(error).replace("[", r"\["), code_of(error))
+            fail(str(error), code_of(error))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BrokenPipeError:

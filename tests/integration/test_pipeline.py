@@ -47,7 +47,7 @@ async def test_bad_records_are_dead_lettered_with_bytes_and_reason_and_good_ones
         "malformed": (b'{"transaction_id": "x", ', "Invalid JSON"),
         "currency": (transaction("c", currency="EUR"), "'EUR'"),
         "year 9999": (transaction("y", occurred_at="9999-12-31T00:00:00Z"), "9999"),
-        "NaN": (transaction("n", amount=float("nan")), "nan"),
+        "NaN": (transaction("n", amount=float("nan")), "JSON has no NaN"),
         "8 MB": (transaction("b", channel="x" * 8_000_000), "larger than the limit"),
         "customer id": (transaction("i", customer_id="a\n{b}"), "a\\n{b}"),
     }

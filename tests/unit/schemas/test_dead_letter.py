@@ -14,7 +14,7 @@ LETTER = DeadLetter.of(WrongCurrencyError("currency 'EUR'"), "transactions", 3, 
 HEADERS = st.lists(
     st.tuples(
         st.text(max_size=20).filter(lambda name: not name.startswith(HEADER_PREFIX)),
-        st.binary(max_size=20),
+        st.none() | st.binary(max_size=20),
     ),
     max_size=5,
 )
@@ -49,6 +49,12 @@ def test_headers_that_lack_one_of_the_five_are_no_dead_letter(missing):
     del headers[missing]
     with pytest.raises(ValidationError):
         DeadLetter.from_headers(headers)
+
+
+def test_headers_that_a_producer_gave_our_names_are_not_taken_for_ours():
+    forged = [(HEADER_PREFIX + name, None) for name in ("class", "offset")]
+    forged += [(HEADER_PREFIX + "message", b"all is well"), (HEADER_PREFIX + "other", b"\xff")]
+    assert DeadLetter.from_headers([*forged, *LETTER.headers()]) == LETTER
 
 
 def test_headers_of_another_program_are_no_dead_letter():

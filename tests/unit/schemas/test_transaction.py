@@ -10,10 +10,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas import transaction as module
-from schemas.decoding import DecodingLimits, decode_transactions, transaction_hash
+from schemas import decoding
+from schemas.decoding import (
+    TIMESTAMP_MS_MAX,
+    DecodingLimits,
+    decode_transactions,
+    transaction_hash,
+)
 from schemas.errors import (
     FutureTransactionError,
+    InvalidTimestampError,
     InvalidTransactionError,
     OversizeRecordError,
     WrongCurrencyError,
@@ -21,7 +27,7 @@ from schemas.errors import (
 from schemas.transaction import AMOUNT_MAJOR_MAX, Transaction, is_customer_id, parse_transaction
 
 LIMITS = DecodingLimits()
-FAR_MS = 300_000_000_000_000  # a record's timestamp in the year 11,476: nothing is in its future
+FAR_MS = TIMESTAMP_MS_MAX  # a record's timestamp in the year 9999: nothing is in its future
 NOW_MS = 1_577_836_800_000  # 2020-01-01
 GOOD = {
     "transaction_id": '"t-1"',
@@ -184,7 +190,7 @@ def test_amount_with_more_decimals_is_rounded_half_even(amount):
 
 
 def test_ordinary_record_never_reaches_the_model(monkeypatch):
-    monkeypatch.setattr(module, "parse_transaction", None)
+    monkeypatch.setattr(decoding, "parse_transaction", None)
     items = '[{"sku":"a","quantity":2,"unit_price":1.5}]'
     for value in (
         raw(),
@@ -211,16 +217,20 @@ BAD = {
     "invalid UTF-8 in a field": (raw().replace(b"C-42", b"C-\xff"), "\\xff"),
     "invalid UTF-8 in an unknown field": (raw(note='"?"').replace(b"?", b"\xff"), "\\xff"),
     "lone surrogate": (raw(customer_id='"\\ud800"'), "ud800"),
-    "deep nesting": (b"[" * 200_000, "(200,003 characters)"),
-    "deep nesting in an unknown field": (
-        raw(note="[" * 200_000 + "]" * 200_000),
-        "recursion limit",
-    ),
+    "deep nesting": (b"[" * 200_000, "nested 200,000 deep; 200 is the limit"),
+    "deep nesting in an unknown field": (raw(note="[" * 200 + "]" * 200), "nested 201 deep"),
+    "deep nesting of objects": (raw(note='{"a":' * 200 + "1" + "}" * 200), "nested 201 deep"),
     "no transaction_id": (b'{"customer_id":"c"}', "transaction_id is missing"),
-    "NaN": (raw(amount="NaN"), "amount nan is not finite"),
+    "NaN": (raw(amount="NaN"), '"amount":NaN}\'; JSON has no NaN or Infinity'),
+    "NaN in an unknown field": (raw(note="[NaN]"), '"note":[NaN]}\'; JSON has no NaN'),
+    "NaN in an unknown field of a record that only the model reads": (
+        raw(amount='"1"', note="NaN"),
+        '"note":NaN}\'; JSON has no NaN',
+    ),
     "NaN as string": (raw(amount='"NaN"'), "amount 'NaN' is not finite"),
-    "infinity": (raw(amount="Infinity"), "amount inf is not finite"),
-    "number beyond a float": (raw(amount="1e999"), "amount inf is not finite"),
+    "infinity": (raw(amount="Infinity"), '"amount":Infinity}\'; JSON has no NaN or Infinity'),
+    "negative infinity": (raw(amount="-Infinity"), '"amount":-Infinity}'),
+    "number beyond a float": (raw(amount="1e999"), "amount b'1e999': Number out of range"),
     "amount a boolean": (raw(amount="true"), "amount True"),
     "amount null": (raw(amount="null"), "amount None"),
     "amount a word": (raw(amount='"ten"'), "amount 'ten'"),
@@ -245,6 +255,20 @@ BAD = {
     "time a boolean": (raw(occurred_at="true"), "occurred_at True"),
     "time without offset": (raw(occurred_at='"2020-01-01T00:00:00"'), "'2020-01-01T00:00:00'"),
     "time a date": (raw(occurred_at='"2020-01-01"'), "'2020-01-01'"),
+    "time with a comma": (
+        raw(occurred_at='"2020-01-01T00:00:00,5Z"'),
+        "00:00:00,5Z' must be an RFC 3339",
+    ),
+    "time without seconds": (raw(occurred_at='"2020-01-01T00:00Z"'), "'2020-01-01T00:00Z'"),
+    "time with an underscore": (raw(occurred_at='"2020-01-01_00:00:00Z"'), "_00:00:00Z'"),
+    "time with a minus of typography": (
+        raw(occurred_at='"2020-01-01T00:00:00\u221201:00"'),
+        "RFC 3339",
+    ),
+    "time that rounds up to the year 10000": (
+        raw(occurred_at='"9999-12-31T23:59:59.9999999Z"'),
+        "59.9999999Z'",
+    ),
     "time of a day that is not": (raw(occurred_at='"2020-02-30T00:00:00Z"'), "2020-02-30"),
     "time after the year 9999 in UTC": (
         raw(occurred_at='"9999-12-31T23:59:59-01:00"'),
@@ -257,6 +281,15 @@ BAD = {
     "kind unknown": (raw(kind='"gift"'), "kind 'gift'"),
     "currency no code": (raw(currency='"usd"'), "currency 'usd'"),
     "items no list": (raw(items="5"), "items 5"),
+    "half a million bad items": (raw(items="[" + "0," * 500_000 + "0]"), "items.0 0:"),
+    "item's quantity a word": (
+        raw(items='[{"sku":"a","quantity":" 1 ","unit_price":1}]'),
+        "quantity ' 1 ' is not a decimal number",
+    ),
+    "item's price without end": (
+        raw(items='[{"sku":"a","quantity":1,"unit_price":1e999}]'),
+        "Number out of range",
+    ),
     "item without price": (
         raw(items='[{"sku":"a","quantity":1}]'),
         "items.0.unit_price is missing",
@@ -316,9 +349,61 @@ def test_transaction_may_lie_one_hour_ahead_of_its_record_and_no_more():
 
 
 def test_record_without_a_timestamp_is_refused_with_a_reason():
-    error = decoded(raw(), -1)
+    for value in (raw(), raw(occurred_at='"1969-12-31T23:59:59Z"')):
+        error = decoded(value, -1)
+        assert type(error) is InvalidTimestampError
+        assert str(error) == "the record has no timestamp (−1)"
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [NOW_MS * 1000, NOW_MS * 1_000_000, TIMESTAMP_MS_MAX + 1, 2**63 - 1, -2, -(2**63)],
+    ids=["in microseconds", "in nanoseconds", "year 10000", "largest", "minus two", "smallest"],
+)
+def test_record_whose_timestamp_is_no_time_in_milliseconds_is_refused_and_it_is_named(stamp):
+    error = decoded(raw(), stamp)
+    assert type(error) is InvalidTimestampError
+    assert f"timestamp {stamp} " in str(error)
+    assert "milliseconds" in str(error)
+
+
+def test_record_stamped_in_seconds_is_refused_as_of_1970():
+    error = decoded(raw(), NOW_MS // 1000)
     assert type(error) is FutureTransactionError
-    assert "1970-01-01" in str(error)
+    assert "1970-01-19" in str(error)
+
+
+def test_first_and_last_millisecond_are_timestamps():
+    assert isinstance(decoded(raw(), TIMESTAMP_MS_MAX), tuple)
+    assert isinstance(decoded(raw(occurred_at='"1970-01-01T01:00:00Z"'), 0), tuple)
+
+
+def test_brackets_that_nest_no_deeper_than_the_limit_are_counted():
+    for note in (
+        "[" * 199 + "]" * 199,
+        '{"a":' * 199 + "1" + "}" * 199,
+        "[" + "[]," * 5_000 + "{}]",
+        '"' + "[" * 5_000 + '"',
+        '"' + '\\"[' * 5_000 + '"',
+    ):
+        assert isinstance(decoded(raw(note=note)), tuple), note[:20]
+        assert isinstance(decoded(raw(note=note, amount='"1"')), tuple), note[:20]
+
+
+def test_number_of_too_many_digits_is_refused_wherever_it_stands_and_digits_of_a_string_are_not():
+    for amount in ("1", '"1"'):
+        for number in ("9" * 4_301, "0." + "1" * 4_299, "1" + "0" * 99_999 + "e-99999"):
+            error = decoded(raw(note=number, amount=amount))
+            assert f"a number of {len(number):,} characters" in str(error)
+            assert isinstance(decoded(raw(note=f'"{number}"', amount=amount)), tuple)
+        assert isinstance(decoded(raw(note="9" * 4_300, amount=amount)), tuple)
+    assert isinstance(decoded(raw(note="[" + "1," * 9_000 + "1]")), tuple)
+
+
+def test_value_that_a_later_one_of_the_same_name_replaces_may_be_of_any_kind():
+    for first in ("1e999", "9" * 4_300, "true", '"x"', "[[]]"):
+        value = raw().replace(b"{", b'{"amount":' + first.encode() + b",", 1)
+        assert decoded(value)[3] == 117_700
 
 
 def test_duplicate_key_counts_as_its_last_value():
@@ -330,8 +415,28 @@ def test_duplicate_key_counts_as_its_last_value():
 
 def test_long_decimals_are_counted():
     assert decoded(raw(amount='"0.' + "1" * 100_000 + '"'))[3] == 1111
-    assert decoded(raw(amount="0." + "9" * 5_000))[3] == 10_000
+    assert decoded(raw(amount="0." + "9" * 4_000))[3] == 10_000
     assert decoded(raw(amount='"1e-999999999"'))[3] == 0
+
+
+@pytest.mark.parametrize(
+    ("amount", "units"),
+    [
+        ("0.00005", 0),
+        ("0.00005000000000000000000000000000000000001", 1),
+        ("0.00015", 2),
+        ("99999999999.99985", 999_999_999_999_998),
+        ("99999999999.999850000000000000000000000000001", 999_999_999_999_999),
+        ("100000000000", 1_000_000_000_000_000),
+    ],
+)
+def test_decimal_string_is_rounded_once_from_all_its_digits(amount, units):
+    assert decoded(raw(amount=json.dumps(amount)))[3] == units
+
+
+def test_decimal_string_a_trifle_beyond_the_limit_is_refused():
+    error = decoded(raw(amount='"100000000000.00000000000000000000000000001"'))
+    assert "is beyond ±100,000,000,000" in str(error)
 
 
 def test_good_records_keep_their_order_around_bad_ones():

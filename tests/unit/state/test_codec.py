@@ -280,7 +280,9 @@ def test_times_are_read_to_the_microsecond_and_empty_ones_are_missing():
             topic=st.text(max_size=5),
             key=st.none() | st.binary(max_size=5),
             value=st.none() | st.binary(max_size=300),
-            headers=st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=5)), max_size=3),
+            headers=st.lists(
+                st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=5)), max_size=3
+            ),
             partition=st.none() | st.integers(0, 2**31 - 1),
             timestamp_ms=st.none() | st.integers(0, 2**62),
         ),

@@ -11,7 +11,9 @@ import pytest
 from schemas.dead_letter import DeadLetter, original_headers
 from schemas.errors import FencedError, InvariantError, StoreUnavailableError
 from schemas.scorecard import Origin
+from schemas.transaction import AMOUNT_MAJOR_MAX, UNITS_PER_MAJOR
 from scoring.bootstrap import bootstrap_scorecard
+from scoring.ledger import TOTAL_UNITS_MAX
 from scoring.states import UNKNOWN_US
 from state.memory_store import MemoryStore
 from streams.engine import SliceEngine
@@ -83,7 +85,7 @@ BAD = {
         "FutureTransactionError",
         "9999-12-31",
     ),
-    "NaN": (value_of().replace(b"10.0", b"NaN"), "InvalidTransactionError", "nan"),
+    "NaN": (value_of().replace(b"10.0", b"NaN"), "InvalidTransactionError", "JSON has no NaN"),
     "8 MB": (b"x" * 8_000_000, "OversizeRecordError", "8,000,000"),
     "id": (value_of("a\nb{c}"), "InvalidTransactionError", r"a\nb{c}"),
     "no value": (None, "InvalidTransactionError", "tombstone"),
@@ -110,7 +112,7 @@ async def test_bad_records_are_dead_lettered_whole_and_the_good_ones_around_them
         assert letter.error_class == error
         assert named in letter.message
         assert (letter.topic, letter.partition, letter.offset) == (TOPIC, 0, 1 + 2 * index)
-        assert message.timestamp_ms == ARRIVED_MS
+        assert message.timestamp_ms is None
         assert message.partition is None
     checkpoint = engine.owned[0].checkpoint
     assert (checkpoint.applied, checkpoint.dead) == (1 + len(BAD), len(BAD))
@@ -128,12 +130,77 @@ async def test_slice_of_nothing_but_bad_records_is_passed_too():
     assert engine.owned[0].checkpoint.clock_us == UNKNOWN_US
 
 
-async def test_bad_record_without_key_or_timestamp_is_dead_lettered_without_key():
+@pytest.mark.parametrize(
+    "stamp", [-(2**63), -2, -1, ARRIVED_MS * 1_000, ARRIVED_MS * 1_000_000, 2**63 - 1]
+)
+async def test_record_stamped_with_no_time_is_dead_and_moves_neither_clock_nor_dedup(stamp):
     engine = await engine_of()
-    committed = await engine.process(TOPIC, 0, log(b"?", timestamp=-1))
+    await engine.process(TOPIC, 0, log(value_of("a", "t1")))
+    before = engine.owned[0].checkpoint
+    committed = await engine.process(
+        TOPIC, 0, log(value_of("a", "t2", day=DAY + 1), b"?", start=1, timestamp=stamp)
+    )
+    stamped, malformed = of_topic(committed, DEAD)
+    assert DeadLetter.from_headers(stamped.headers).error_class == "InvalidTimestampError"
+    assert DeadLetter.from_headers(malformed.headers).error_class == "InvalidTransactionError"
+    assert stamped.key is malformed.key is stamped.timestamp_ms is malformed.timestamp_ms is None
+    after = engine.owned[0].checkpoint
+    assert (after.applied, after.dead) == (1, 2)
+    assert (after.clock_us, after.live) == (before.clock_us, before.live)
+    await engine.process(TOPIC, 0, log(value_of("a", "t1"), start=3))
+    assert engine.owned[0].checkpoint.duplicates == 1
+
+
+LARGEST_CENTS = AMOUNT_MAJOR_MAX * 100
+UP_TO_THE_LIMIT = TOTAL_UNITS_MAX // (AMOUNT_MAJOR_MAX * UNITS_PER_MAJOR)
+
+
+@pytest.mark.parametrize(("kind", "days"), [("purchase", 1), ("purchase", 90), ("refund", 2)])
+async def test_transaction_that_would_overflow_a_customers_sum_is_dead_and_the_rest_is_exact(
+    kind, days
+):
+    engine = await engine_of()
+    values = [
+        value_of("rich", f"t{n}", day=DAY + n % days, cents=LARGEST_CENTS, kind=kind)
+        for n in range(UP_TO_THE_LIMIT)
+    ]
+    await engine.process(TOPIC, 0, log(*values))
+    assert engine.owned[0].checkpoint.dead == 0
+    more = log(
+        value_of("rich", "one cent more", cents=1, kind=kind),
+        value_of("rich", "t0", day=DAY, cents=LARGEST_CENTS, kind=kind),
+        value_of("rich", "nothing more", cents=0, kind=kind),
+        value_of("other", "t0", cents=1),
+        start=len(values),
+    )
+    committed = await engine.process(TOPIC, 0, more)
     (message,) = of_topic(committed, DEAD)
-    assert message.key is None
-    assert message.timestamp_ms == 0
+    letter = DeadLetter.from_headers(message.headers)
+    assert (letter.error_class, letter.offset) == ("CustomerTotalError", len(values))
+    assert letter.message == (
+        f"customer 'rich' would have {kind}s of more than 400,000,000,000,000 in all "
+        "with this one of 0.0100"
+    )
+    checkpoint = engine.owned[0].checkpoint
+    assert (checkpoint.dead, checkpoint.duplicates) == (1, 1)
+    assert checkpoint.applied == len(values) + 2
+    total = {"purchase": b"monetary_total", "refund": b"refund_total"}[kind].decode()
+    assert engine.store.hashes[0, "rich"][total] == b"400000000000000.0000"
+    again = SliceEngine(engine.store, engine.settings, 1)  # reads the state back
+    await again.acquire(0)
+    await again.process(TOPIC, 0, log(value_of("rich", "last", cents=1, kind=kind), start=9_000))
+    assert again.owned[0].checkpoint.dead == 2
+    other = "refund" if kind == "purchase" else "purchase"
+    await again.process(TOPIC, 0, log(value_of("rich", "back", cents=1, kind=other), start=9_001))
+    assert again.owned[0].checkpoint.dead == 2
+
+
+async def test_dead_letters_of_a_slice_are_in_the_order_of_the_log_whatever_they_died_of():
+    engine = await engine_of()
+    rich = [value_of("rich", f"t{n}", cents=LARGEST_CENTS) for n in range(UP_TO_THE_LIMIT + 2)]
+    committed = await engine.process(TOPIC, 0, log(*rich[:-1], b"?", rich[-1], b"??"))
+    letters = [DeadLetter.from_headers(letter.headers) for letter in of_topic(committed, DEAD)]
+    assert [letter.offset for letter in letters] == list(range(UP_TO_THE_LIMIT, len(rich) + 2))
 
 
 # --- home and foreign records ----------------------------------------------------------------------
