@@ -40,7 +40,7 @@ from schemas.transaction import (
 
 TIMESTAMP_MS_MAX = LAST_US // 1000
 """The end of the year 9999. What a producer stamps in microseconds or finer lies beyond since 1978: see
-ops/decisions/0012."""
+ops/decisions/0009."""
 
 
 def transaction_hash(transaction_id: str) -> bytes:

@@ -48,7 +48,7 @@ class Told:
         """Note the messages of one slice."""
         for message in messages:
             if message.topic == settings.changes_topic:
-                change_id = dict(message.headers)["ce_id"].decode()
+                change_id = (dict(message.headers)["ce_id"] or b"").decode()
                 self.changes[change_id] = digest(message.value)
                 customer_id = (message.key or b"").decode()
                 self.sequences.setdefault(customer_id, []).append(change_id)

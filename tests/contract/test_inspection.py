@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from ops.doctor.permissions import needed_commands
+from ops.embedded.redis_server import EmbeddedRedis
 from ops.security.roles import Role, redis_rules
 from schemas.errors import StoreUnavailableError
 from state.inspection import RedisFacts
@@ -17,6 +18,13 @@ from state.redis_store import RedisStore
 
 WORKER = needed_commands(Role.WORKER)
 SUPPORT = needed_commands(Role.SUPPORT)
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    """A server of our own: these tests make users."""
+    with EmbeddedRedis() as server:
+        yield server.url
 
 
 @pytest.fixture
