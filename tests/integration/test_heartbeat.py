@@ -17,7 +17,9 @@ async def until_well(file):
     return read_heartbeat(file)
 
 
-async def test_worker_is_well_from_its_first_assignment_on_and_goes_on_saying_so(services, tmp_path):
+async def test_worker_is_well_from_its_first_assignment_on_and_goes_on_saying_so(
+    services, tmp_path
+):
     file = tmp_path / "heartbeat"
     async with Installation(services, tmp_path, heartbeat=file) as here:
         file.write_text("of a worker before this one")
