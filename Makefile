@@ -12,8 +12,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(READY)  ## 69,659 real purchases become living segments; KEEP=1 leaves it running
-	@$(BIN)/everscore demo $(if $(KEEP),--keep)
+demo: $(READY)  ## 69,659 real purchases become living segments; KEEP=1 leaves it running; STACK=local or docker: a real Kafka
+	@$(BIN)/everscore demo $(if $(KEEP),--keep) $(if $(STACK),--stack $(STACK))
 
 test: $(READY)  ## unit, property, parity, contract and integration tests
 	$(BIN)/python -m pytest $(ARGS)

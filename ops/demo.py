@@ -1,7 +1,7 @@
 """The demo: real purchases through Kafka, a worker and Redis, watched while it runs.
 
-Owns the run: stack, worker process, replay, the count of what came out. What a person sees of it is
-`ops.demo_view`.
+Owns the run: worker process, replay, the count of what came out. Its servers are `ops.demo_servers`,
+what a person sees of it is `ops.demo_view`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import msgspec
 
 from ops.change_feed import open_consumer
 from ops.customers import scorecards_of
+from ops.demo_servers import PARTITIONS
 from ops.loaders.cdnow import load_cdnow
 from ops.loaders.source import LoadReport, SourceTransaction
 from ops.parity import Parity, all_states, compare_with_lifetimes
@@ -28,31 +29,13 @@ from ops.producing import PacedProducer, Progress, progress_of
 from schemas.errors import ConfigurationError
 from scoring.states import NEVER_US
 from state.store import Store
-from streams.access_settings import SECRET_FIELDS, STRANGER
+from streams.access_settings import SECRET_FIELDS
 from streams.settings import Settings
 
-PARTITIONS = 4
-# The in-memory broker keeps 5 MB of a partition: with so many, every change of the demo is kept.
-CHANGES_PARTITIONS = 64
 # Small enough that all partitions, and so their clocks, stay close together.
 _UNREAD_MAX = 8_000
 _LATEST = 8
 _WORKER_STOP_SECONDS = 10.0
-# The in-memory broker keeps a restarted worker waiting for the session timeout.
-_EMBEDDED_SESSION_SECONDS = 3.0
-
-
-def demo_topics(settings: Settings) -> dict[str, int]:
-    """Every topic with its partition count."""
-    return {
-        settings.transactions_topic: PARTITIONS,
-        settings.rekeyed_topic: PARTITIONS,
-        settings.journal_topic: PARTITIONS,
-        settings.changes_topic: CHANGES_PARTITIONS,
-        settings.dead_letter_topic: 1,
-        settings.scorecards_topic: 1,
-        settings.samples_topic: 1,
-    }
 
 
 class _Change(msgspec.Struct, frozen=True, gc=False):
@@ -287,12 +270,6 @@ async def conclude(
     return Outcome(
         tally, progress, replay_seconds, sizes, revenue, parity, example[1] if example else None
     )
-
-
-def embedded_settings(kafka: str, redis: str) -> Settings:
-    """Settings of the demo on the embedded stack, which knows no names and no certificates."""
-    servers = {"kafka": kafka, "redis": redis}
-    return Settings(**STRANGER | servers, session_timeout_seconds=_EMBEDDED_SESSION_SECONDS)
 
 
 def working_folder() -> tempfile.TemporaryDirectory[str]:

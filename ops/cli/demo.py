@@ -14,17 +14,15 @@ from rich.live import Live
 
 from ops.change_feed import history_of
 from ops.cli.customers import show_explanation
+from ops.cli.stack import fetch_kafka, read_stack_settings
 from ops.cli.support import Exit, command, open_store, out, read_settings, wall_us
 from ops.customers import find_customer
 from ops.demo import (
-    PARTITIONS,
     Outcome,
     Tally,
     WorkerProcess,
     child_environment,
     conclude,
-    demo_topics,
-    embedded_settings,
     follow_changes,
     load_purchases,
     replay,
@@ -32,9 +30,10 @@ from ops.demo import (
     worker_environment,
     working_folder,
 )
+from ops.demo_servers import PARTITIONS, start_servers
 from ops.demo_view import live_view, progress_line, summary
-from ops.embedded.stack import EmbeddedStack
 from ops.loaders.source import SourceTransaction
+from ops.stack.at_hand import StackKind, real_stacks_here
 from ops.stack.topics import declared_topics, ensure_topics
 from schemas.errors import ConfigurationError
 from streams.connections import kafka_access
@@ -49,21 +48,33 @@ async def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running afterwards.")] = False,
     kafka: Annotated[str | None, typer.Option(help="A real broker, HOST:PORT.")] = None,
     redis: Annotated[str | None, typer.Option(help="A real Redis, as URL.")] = None,
+    stack: Annotated[
+        StackKind | None,
+        typer.Option(help="Servers to start; local and docker are a real Kafka. [embedded]"),
+    ] = None,
 ) -> None:
     """Replay CDNOW through Kafka, a worker and Redis, and show what becomes of 23,570 customers."""
     if (kafka is None) != (redis is None):
         raise ConfigurationError("--kafka and --redis go together.", hint="Give both or neither.")
-    with ExitStack() as stack:
-        settings = await _servers(stack, kafka, redis)
-        folder = Path(stack.enter_context(working_folder()))
+    if kafka is not None and stack is not None:
+        raise ConfigurationError(
+            "--stack starts servers, --kafka and --redis name some that run.",
+            hint="Give one or the other.",
+        )
+    with ExitStack() as until:
+        if kafka is not None and redis is not None:
+            settings = await _given_servers(kafka, redis)
+        else:
+            settings = _own_servers(until, stack)
+        folder = Path(until.enter_context(working_folder()))
         purchases = load_purchases()
         worker = WorkerProcess(child_environment(settings), folder)
-        stack.callback(worker.stop)
+        until.callback(worker.stop)
         outcome = await _watch(settings, worker, purchases)
         out.print(summary(outcome))
         if outcome.example is not None:
             await _explain(settings, outcome.example)
-        _say_what_next(settings, outcome, keep=keep)
+        _say_what_next(settings, outcome, stack, keep=keep)
         if keep:
             with suppress(asyncio.CancelledError):  # Ctrl-C is how it ends
                 await asyncio.Event().wait()
@@ -71,32 +82,42 @@ async def demo(
         raise typer.Exit(Exit.FAILED)
 
 
-async def _servers(stack: ExitStack, kafka: str | None, redis: str | None) -> Settings:
-    """The servers to run on: those given, or the embedded ones."""
-    if kafka is not None and redis is not None:
-        run = uuid.uuid4().hex[:8]  # topics, group and keys of its own: nothing else is touched
-        names = {
-            name: f"everscore-demo-{run}.{getattr(read_settings(), name)}"
-            for name in Settings.model_fields
-            if name.endswith("_topic")
-        }
-        out.print(f"[dim]Kafka at {kafka}, Redis at {redis}, everything named demo-{run}[/]")
-        settings = read_settings(
-            kafka=kafka,
-            redis=redis,
-            group=f"everscore-demo-{run}",
-            key_prefix=f"demo-{run}:",
-            **names,
-        )
-        topics = declared_topics(settings, PARTITIONS)
-        await ensure_topics(settings.kafka, topics, kafka_access(settings))
-        return settings
-    servers = stack.enter_context(EmbeddedStack(demo_topics(Settings.model_construct())))
-    out.print(
-        "[dim]Trying out: librdkafka's in-memory broker at "
-        f"{servers.kafka}, Redis at {servers.redis}[/]"
+async def _given_servers(kafka: str, redis: str) -> Settings:
+    """Servers that somebody else runs: topics, group and keys of our own, nothing else touched."""
+    run = uuid.uuid4().hex[:8]
+    names = {
+        name: f"everscore-demo-{run}.{getattr(read_settings(), name)}"
+        for name in Settings.model_fields
+        if name.endswith("_topic")
+    }
+    out.print(f"[dim]Kafka at {kafka}, Redis at {redis}, everything named demo-{run}[/]")
+    settings = read_settings(
+        kafka=kafka,
+        redis=redis,
+        group=f"everscore-demo-{run}",
+        key_prefix=f"demo-{run}:",
+        **names,
     )
-    return embedded_settings(servers.kafka, servers.redis)
+    topics = declared_topics(settings, PARTITIONS)
+    await ensure_topics(settings.kafka, topics, kafka_access(settings))
+    return settings
+
+
+def _own_servers(until: ExitStack, wanted: StackKind | None) -> Settings:
+    """Servers of the demo's own; unless one kind was wanted, those that need nothing."""
+    machine = read_stack_settings()
+    kind = wanted or StackKind.EMBEDDED
+    if kind is StackKind.LOCAL:
+        fetch_kafka(machine)
+    if kind is not StackKind.EMBEDDED:
+        out.print("[dim]Starting Kafka and Redis …[/]")
+    servers = start_servers(kind, until, machine)
+    out.print(f"[dim]{servers.described}[/]", highlight=False)
+    others = real_stacks_here(machine) if wanted is None else {}
+    if others:
+        told = ", ".join(f"--stack {name} ({reason})" for name, reason in others.items())
+        out.print(f"[dim]also here: {told}[/]", highlight=False)
+    return servers.settings
 
 
 async def _watch(
@@ -136,12 +157,15 @@ async def _explain(settings: Settings, customer_id: str) -> None:
     show_explanation(customer, await history_of(settings, customer_id))
 
 
-def _say_what_next(settings: Settings, outcome: Outcome, *, keep: bool) -> None:
+def _say_what_next(
+    settings: Settings, outcome: Outcome, stack: StackKind | None, *, keep: bool
+) -> None:
     everscore = Path(sys.executable).parent / "everscore"
     shown = everscore.relative_to(Path.cwd()) if everscore.is_relative_to(Path.cwd()) else everscore
     out.print("\n[bold]What to try next[/]")
     if not keep:
-        out.print("  make demo KEEP=1       leaves it running, for:")
+        kind = "" if stack is None else f" STACK={stack}"
+        out.print(f"  make demo{kind} KEEP=1       leaves it running, for:")
     else:
         exports = " ".join(f"{k}={v}" for k, v in worker_environment(settings).items())
         out.print(f"  export {exports}", highlight=False, soft_wrap=True)

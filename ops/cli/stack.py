@@ -119,7 +119,7 @@ def up(
     )
     servers = _stack(settings, secure=secure, names=name or ())
     was_up = all(server.running for server in servers.status())
-    _fetch(settings)
+    fetch_kafka(settings)
     began = time.monotonic()
     report = servers.start()
     took = time.monotonic() - began
@@ -181,7 +181,8 @@ def _export(variables: Mapping[str, str]) -> None:
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
 
-def _fetch(settings: StackSettings) -> None:
+def fetch_kafka(settings: StackSettings) -> None:
+    """Fetch Kafka's jars unless they are there, and say so: it takes a while."""
     find_java(settings.java_home)  # before a minute of fetching for nothing
     if cached_jars(settings.cache) is not None:
         return

@@ -62,12 +62,8 @@ def find_java(java_home: Path | None = None) -> str:
     ConfigurationError
         There is none; the message says what there is.
     """
-    candidates = [] if java_home is None else [str(java_home / "bin" / "java")]
-    on_path = shutil.which("java")
-    if on_path is not None:
-        candidates.append(on_path)
     too_old = []
-    for java in candidates:
+    for java in java_candidates(java_home):
         version = _java_version(java)
         if version is not None and version >= JAVA_VERSION_MIN:
             return java
@@ -78,6 +74,13 @@ def find_java(java_home: Path | None = None) -> str:
         f"{', '.join(too_old) or 'there is none'}.",
         hint=_JAVA_HINT,
     )
+
+
+def java_candidates(java_home: Path | None) -> list[str]:
+    """Where a Java may be, the preferred one first; whether there is one is not asked."""
+    named = [] if java_home is None else [str(java_home / "bin" / "java")]
+    on_path = shutil.which("java")
+    return named if on_path is None else [*named, on_path]
 
 
 def shares_classes(java: str) -> bool:

@@ -35,3 +35,6 @@ class StackSettings(BaseSettings):
         validation_alias=AliasChoices("EVERSCORE_STACK_JAVA_HOME", "JAVA_HOME"),
         description="The Java to run Kafka; else the one on PATH.",
     )
+    docker_host: str | None = Field(
+        None, validation_alias="DOCKER_HOST", description="Docker's engine; else the usual socket."
+    )

@@ -9,7 +9,6 @@ from redis.asyncio import Redis as AsyncRedis
 
 from state.keys import Keys
 from state.redis_store import RedisStore
-from streams.access_settings import AccessSettings
 from streams.connections import redis_access
 from streams.settings import Settings
 
@@ -26,11 +25,6 @@ _OF_SASL = {
     "sasl.username": "kafka_username",
     "sasl.password": "kafka_password",
 }
-
-
-def strangers() -> dict[str, Any]:
-    """Settings for servers that know no names and no certificates, whatever the environment says."""
-    return {name: field.default for name, field in AccessSettings.model_fields.items()}
 
 
 def librdkafka_access(settings: Settings) -> dict[str, str]:

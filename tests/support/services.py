@@ -33,6 +33,7 @@ import confluent_kafka
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from ops.demo_servers import settings_for
 from ops.embedded.redis_server import redis_executable
 from ops.embedded.stack import EmbeddedStack
 from ops.stack.docker import DockerStack
@@ -45,7 +46,7 @@ from ops.stack.topics import Topic, apart, ensure_topics
 from schemas.errors import ConfigurationError, PipelineError
 from streams.connections import kafka_access
 from streams.settings import Settings
-from tests.support.access import librdkafka_access, open_redis, strangers
+from tests.support.access import librdkafka_access, open_redis
 from tests.support.server_facts import kafka_facts, redis_version
 
 CHOICE = "EVERSCORE_TEST_SERVICES"
@@ -133,8 +134,9 @@ class Services:
 
     def settings(self, **more: Any) -> Settings:
         """Settings of an installation on these servers."""
-        known = {} if self.kind is Kind.ENV else strangers()
-        return Settings(**known | {"kafka": self.kafka, "redis": self.redis} | more)
+        if self.kind is Kind.ENV:
+            return Settings(kafka=self.kafka, redis=self.redis, **more)
+        return settings_for(self.kafka, self.redis, **more)
 
     def create_topics(self, topics: Iterable[Topic]) -> None:
         """Create topics with the settings they are declared with, where the broker knows any."""

@@ -7,7 +7,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from ops.cli.support import read_settings
-from ops.demo import child_environment, embedded_settings, worker_environment
+from ops.demo import child_environment, worker_environment
+from ops.demo_servers import settings_for
 from schemas.errors import ConfigurationError
 from streams.access_settings import SECRET_FIELDS, AccessSettings, without_credentials
 from streams.settings import Settings
@@ -198,13 +199,13 @@ def test_child_gets_the_secrets_that_people_do_not_see(monkeypatch):
     assert read_settings().redis_password == SecretStr(SECRET)
 
 
-def test_child_of_the_embedded_demo_does_not_inherit_who_we_are_elsewhere(monkeypatch, tmp_path):
+def test_child_of_the_demo_does_not_inherit_who_we_are_elsewhere(monkeypatch, tmp_path):
     (tmp_path / "EVERSCORE_REDIS_PASSWORD").write_text(SECRET)
     monkeypatch.setenv("EVERSCORE_SECRETS", str(tmp_path))
     monkeypatch.setenv("EVERSCORE_KAFKA_SECURITY", "SASL_SSL")
     monkeypatch.setenv("EVERSCORE_KAFKA_USERNAME", "worker")
     monkeypatch.setenv("EVERSCORE_KAFKA_PASSWORD", SECRET)
-    demo = embedded_settings("127.0.0.1:1", "redis://127.0.0.1:2/0")
+    demo = settings_for("127.0.0.1:1", "redis://127.0.0.1:2/0")
     assert demo.redis_password is None
     for name, value in child_environment(demo).items():
         monkeypatch.setenv(name, value)
