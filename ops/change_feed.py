@@ -10,6 +10,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+import streams.header_names  # noqa: F401 - consumers read records whatever their header names
 from streams.connections import kafka_access
 from streams.homes import home_partition
 from streams.kafka_check import check_kafka

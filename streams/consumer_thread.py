@@ -19,6 +19,8 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+import streams.header_names  # noqa: F401 - consumers read records whatever their header names
+
 _COMMIT_SECONDS_MAX = 5.0  # progress is kept elsewhere: a broker in trouble must not hold us up
 _STOP_SECONDS_MAX = 5.0  # afterwards the group waits for our session to end, no worse
 
