@@ -207,7 +207,7 @@ class BatchConsumer(driver.Consumer):
                 raise OffsetsLostError(f"Kafka no longer holds an offset: {error}.") from error
             if isinstance(error, UnsupportedCodecError):
                 raise ConfigurationError(
-                    f"Records of {', '.join(sorted({tp.topic for tp in tps}))} are compressed by a "
+                    f"Some records of {', '.join(sorted({tp.topic for tp in tps}))} are compressed by a "
                     f"codec that is not installed: {error}.",
                     hint="Install it: pip install 'aiokafka[all]'.",
                 ) from error
