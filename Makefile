@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test docker-test services images lint schemas lock clean
+.PHONY: demo test fuzz docker-test services images lint schemas lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -17,6 +17,10 @@ demo: $(READY)  ## 69,659 real purchases become living segments; KEEP=1 leaves i
 
 test: $(READY)  ## unit, property, parity, contract and integration tests
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(READY)  ## 1,000,000 malformed payloads through the decoder, 100,000 through Kafka, a worker and Redis; SEED=5 for others
+	FUZZ_SEED=$(or $(SEED),4) FUZZ_PAYLOADS=1000000 FUZZ_RECORDS=100000 \
+		$(BIN)/python -m pytest -s tests/fuzz $(ARGS)
 
 docker-test: $(READY)  ## docker-compose.yml and the Docker stack, in containers; REQUIRE_DOCKER=1 skips nothing
 	$(BIN)/python -m pytest -m docker tests/docker $(ARGS)
