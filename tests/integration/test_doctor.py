@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import shlex
 import shutil
 import socket
@@ -28,13 +27,11 @@ from ops.doctor.examine import REDIS_SECONDS_MAX, examine
 from ops.doctor.finding import Finding, Verdict
 from ops.doctor.knock import CONNECT_SECONDS_MAX
 from ops.doctor.remedies import Remedies
-from ops.embedded.redis_server import redis_executable
 from ops.security.roles import Role
-from ops.stack.java import cached_jars, find_java, find_maven, kafka_jars, kafka_version
+from ops.stack.java import find_java, kafka_jars, kafka_version
 from ops.stack.local import LocalStack
 from ops.stack.settings import StackSettings
 from ops.stack.topics import declared_topics
-from schemas.errors import ConfigurationError
 from state.redis_store import RedisStore
 from state.store import SliceCommit
 from streams.connections import redis_store
@@ -47,23 +44,6 @@ FOUNDED = {"partitions": str(PARTITIONS), "timezone": "UTC", "currency": "USD"}
 WORKER_SECONDS_MAX = 60.0
 HEARD_SECONDS_MAX = 30.0
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def machine() -> StackSettings:
-    """This machine, if it has what the stack needs, with Kafka fetched."""
-    settings = StackSettings()
-    try:
-        find_java(settings.java_home)
-        if cached_jars(settings.cache) is None:
-            find_maven()
-        redis_executable()
-    except ConfigurationError as error:
-        if os.environ.get("REQUIRE_REAL_SERVICES") == "1":
-            pytest.fail(f"REQUIRE_REAL_SERVICES=1, but: {error}")
-        pytest.skip(f"no local stack here: {error}")
-    kafka_jars(settings.cache)
-    return settings
 
 
 @pytest.fixture(scope="module")
