@@ -18,7 +18,12 @@ from functools import partial
 from time import monotonic
 from typing import Any, cast
 
-from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    UnsupportedCodecError,
+)
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 from faust.types.transports import TPorTopicSet
@@ -200,6 +205,12 @@ class BatchConsumer(driver.Consumer):
                 return  # a rebalance or a seek has overtaken it
             if isinstance(error, OffsetOutOfRangeError):
                 raise OffsetsLostError(f"Kafka no longer holds an offset: {error}.") from error
+            if isinstance(error, UnsupportedCodecError):
+                raise ConfigurationError(
+                    f"Some records of {', '.join(sorted({tp.topic for tp in tps}))} are compressed by a "
+                    f"codec that is not installed: {error}.",
+                    hint="Install it: pip install 'aiokafka[all]'.",
+                ) from error
             if not error.retriable:
                 raise
             log.warning("could not read, trying again: %r", error)

@@ -54,12 +54,15 @@ class Committed:
         To be published, in order.
     customers : int
         Customers written.
+    outbox_bytes : int
+        Size of the entry.
     """
 
     partition: int
     entry: str
     messages: list[Message]
     customers: int
+    outbox_bytes: int
 
 
 class SliceEngine(Holdings):
@@ -379,7 +382,7 @@ class SliceEngine(Holdings):
         if len(states):
             soonest = int(states.numbers["next_review_us"].min())
             owned.next_due_us = min(owned.next_due_us, soonest)
-        return Committed(partition, entry, messages, len(states))
+        return Committed(partition, entry, messages, len(states), len(commit.outbox))
 
 
 def _unique(ids: list[str]) -> tuple[list[str], np.ndarray[Any, Any]]:

@@ -9,7 +9,11 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
+    InvalidTimestampError,
     KafkaError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
@@ -114,6 +118,47 @@ def kafka_error(settings: Settings, error: KafkaError, failed: str) -> PipelineE
     return kafka_refusal(settings, server, error) or BrokerUnavailableError(
         f"{server} {failed}: {error!r}"
     )
+
+
+def message_refusal(
+    settings: Settings, error: KafkaError, topics: Sequence[str]
+) -> ConfigurationError | None:
+    """What it means that Kafka will never take a message; None if it may take it later.
+
+    Parameters
+    ----------
+    settings : Settings
+    error : KafkaError
+    topics : names of the topics that may have refused it
+    """
+    for kind, why, hint in _NEVER_TAKEN:
+        if isinstance(error, kind):
+            which = " or ".join(repr(topic) for topic in dict.fromkeys(topics)) or "a topic"
+            return ConfigurationError(
+                f"Kafka at {settings.kafka} refuses a message for {which}: {why}. It is kept.",
+                hint=hint,
+            )
+    return None
+
+
+_NEVER_TAKEN = (
+    (
+        MessageSizeTooLargeError,
+        "it is too large",
+        "Raise max.message.bytes there; 67108864 holds every dead letter.",
+    ),
+    (
+        RecordListTooLargeError,
+        "it is larger than a segment",
+        "Raise segment.bytes there.",
+    ),
+    (
+        InvalidTimestampError,
+        "its timestamp is too far from the broker's clock",
+        "Let message.timestamp.after.max.ms and .before.max.ms there be those of the transactions.",
+    ),
+    (PolicyViolationError, "a policy of the brokers forbids it", "Ask who runs them."),
+)
 
 
 def not_authorised(

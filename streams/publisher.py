@@ -8,16 +8,19 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from state.codec import Message
 from streams.connections import kafka_access
 from streams.homes import partition_of
 from streams.kafka_check import check_kafka
-from streams.kafka_refusals import kafka_error
+from streams.kafka_refusals import kafka_error, message_refusal
 from streams.settings import Settings
 
 # A dead letter carries its record's bytes: what a broker let in must go out again.
 _REQUEST_BYTES_MAX = 64 * 1024 * 1024
+_BATCH_BYTES = 256 * 1024
+_GZIP = 1  # by Kafka's numbers
 _CLOSE_SECONDS_MAX = 3.0  # a producer that stops first tries to send what it holds
 
 
@@ -46,7 +49,7 @@ async def open_producer(
         enable_idempotence=True,
         acks="all",
         linger_ms=linger_ms,
-        max_batch_size=256 * 1024,
+        max_batch_size=_BATCH_BYTES,
         max_request_size=_REQUEST_BYTES_MAX,
         compression_type=settings.compression_type,
         **kafka_access(settings),
@@ -99,16 +102,18 @@ class Publisher:
         """
         if self._producer is None:
             await self.start()
+        pending: list[tuple[str, asyncio.Future[Any]]] = []
         try:
-            pending = [
-                await self._producer.send_batch(batch, topic, partition=partition)
-                for topic, partition, batch in await self._batches(messages)
-            ]
-            await asyncio.gather(*pending)
+            for topic, partition, batch in await self._batches(messages):
+                sent = await self._producer.send_batch(batch, topic, partition=partition)
+                pending.append((topic, sent))
+            await asyncio.gather(*(sent for _, sent in pending))
         except KafkaError as error:
             await self._abandon()
+            topics = [topic for topic, sent in pending if _failed_by(sent, error)]
+            refusal = message_refusal(self._settings, error, topics)
             failed = f"did not take {len(messages)} messages"
-            raise kafka_error(self._settings, error, failed) from error
+            raise (refusal or kafka_error(self._settings, error, failed)) from error
 
     async def _abandon(self) -> None:
         """Let go of a producer that failed: what it still holds must not follow what comes next."""
@@ -128,10 +133,20 @@ class Publisher:
                 partition = partition_of(message.key, count)
             batch = filling.get((topic, partition))
             while batch is None or not self._append(batch, message):
-                batch = self._producer.create_batch()
+                batch = self._new_batch(message)
                 filling[topic, partition] = batch
                 packed.append((topic, partition, batch))
         return packed
+
+    def _new_batch(self, message: Message) -> Any:
+        """A batch that begins with a message.
+
+        One that fills it by itself is the dead letter of a large record, or goes home, and grew by
+        headers or a key. It may have come compressed: compressed it passes where it passed before.
+        """
+        if self._settings.compression_type is None and len(message.value or b"") > _BATCH_BYTES:
+            return BatchBuilder(_BATCH_BYTES, _GZIP)
+        return self._producer.create_batch()
 
     @staticmethod
     def _append(batch: Any, message: Message) -> bool:
@@ -160,6 +175,10 @@ class Publisher:
         """Disconnect."""
         if self._producer is not None:
             await self._abandon()
+
+
+def _failed_by(sent: asyncio.Future[Any], error: KafkaError) -> bool:
+    return sent.done() and not sent.cancelled() and sent.exception() is error
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

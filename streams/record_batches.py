@@ -7,7 +7,7 @@ Knows no consumer, no broker and no clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -46,6 +46,17 @@ class RecordBatch:
     def next_offset(self) -> int:
         """Offset to read next once this batch is done with."""
         return cast(int, self.records[-1].offset) + 1
+
+    def slices(self, records_max: int, bytes_max: int) -> Iterator[list[Any]]:
+        """The records in runs of at most so many and of at most so many bytes, one at least."""
+        start = size = 0
+        for end, record in enumerate(self.records):
+            more = len(record.value or b"") + len(record.key or b"")
+            if end > start and (end - start == records_max or size + more > bytes_max):
+                yield self.records[start:end]
+                start, size = end, 0
+            size += more
+        yield self.records[start:]
 
 
 def message_of(batch: RecordBatch, generation_id: int) -> ConsumerMessage:

@@ -15,8 +15,10 @@ from state.store import Store
 from streams.engine import Committed
 from streams.patience import outlast
 
-_PAGE = 64  # outbox entries read at a time when a partition is taken over
+_PAGE = 8  # outbox entries read at a time when a partition is taken over; each may have 8 MB
 _BATCH_MESSAGES = 5_000  # published before trimming
+_BATCH_BYTES = 8 * 1024 * 1024
+_WAITING_BYTES_MAX = 64 * 1024 * 1024  # reached by nothing but large dead letters
 
 
 class Publishes(Protocol):
@@ -34,7 +36,7 @@ class OutboxRelay:
     store : Store
     publisher : Publishes
     entries_max : int
-        Entries waiting before `submit` waits too.
+        Entries waiting before `submit` waits too, as it does while 64 MB are waiting.
     journal : str
         Topic whose messages go first.
     """
@@ -46,6 +48,8 @@ class OutboxRelay:
         self._store = store
         self._publisher = publisher
         self._waiting: asyncio.Queue[Committed] = asyncio.Queue(entries_max)
+        self._waiting_bytes = 0
+        self._lighter = asyncio.Event()
 
     async def recover(self, partition: int) -> int:
         """Publish what a former owner committed and may not have published; returns how many."""
@@ -61,17 +65,23 @@ class OutboxRelay:
 
     async def submit(self, committed: Committed) -> None:
         """Hand over a slice just committed; waits while too many are unpublished."""
-        if committed.entry:
-            await self._waiting.put(committed)
+        if not committed.entry:
+            return
+        while self._waiting_bytes >= _WAITING_BYTES_MAX:
+            self._lighter.clear()
+            await self._lighter.wait()
+        self._waiting_bytes += committed.outbox_bytes
+        await self._waiting.put(committed)
 
     async def run(self) -> None:
         """Publish for ever, waiting out servers that are away; ends by cancellation or an error."""
         while True:
             batch = [await self._waiting.get()]
-            size = len(batch[0].messages)
-            while size < _BATCH_MESSAGES and not self._waiting.empty():
+            count, size = len(batch[0].messages), batch[0].outbox_bytes
+            while count < _BATCH_MESSAGES and size < _BATCH_BYTES and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-                size += len(batch[-1].messages)
+                count += len(batch[-1].messages)
+                size += batch[-1].outbox_bytes
             messages = [message for committed in batch for message in committed.messages]
             await outlast("publishing", partial(self._publish, messages))
             through = {committed.partition: committed.entry for committed in batch}
@@ -79,6 +89,8 @@ class OutboxRelay:
                 await outlast("publishing", partial(self._store.trim_outbox, partition, entry))
             for _ in batch:
                 self._waiting.task_done()
+            self._waiting_bytes -= size
+            self._lighter.set()
 
     async def _publish(self, messages: Sequence[Message]) -> None:
         """The journal's marks first: what a change owes to them must be found again if it is seen."""

@@ -39,6 +39,9 @@ from streams.settings import Settings
 log = logging.getLogger("everscore")
 
 _DRAIN_SECONDS_MAX = 3.0  # what is not published at the end the next owner finds in the outbox
+# Dead letters go through Redis and back to Kafka whole: a slice of 2,000 records of 8 MB, which come in
+# a few kilobytes if they compress well, would be more than Redis takes in one value.
+_SLICE_BYTES_MAX = 8 * 1024 * 1024
 _SCORECARD_POLL_SECONDS = 0.5
 _LESSON_POLL_SECONDS = 1.0
 _HELD_BACK_SECONDS = 0.05  # only after a rollback, and only where records come by two topics
@@ -132,9 +135,8 @@ class ScoringWorker:
 
     async def count(self, batch: RecordBatch) -> bool:
         """Process a batch in slices; False if it must not be acknowledged."""
-        topic, partition, size = batch.topic, batch.partition, self.settings.slice_records_max
-        for start in range(0, len(batch.records), size):
-            records = batch.records[start : start + size]
+        topic, partition = batch.topic, batch.partition
+        for records in batch.slices(self.settings.slice_records_max, _SLICE_BYTES_MAX):
             done = -1
             while done <= records[-1].offset:
                 before = done

@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+import streams.header_names  # noqa: F401 - consumers read records whatever their header names
 from streams.connections import kafka_access
 from streams.kafka_check import check_kafka
 from streams.kafka_refusals import kafka_error

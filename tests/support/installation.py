@@ -88,7 +88,7 @@ class Installation:
         worker.log = log  # type: ignore[attr-defined]
         return worker
 
-    async def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    async def run(self, *arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """One `everscore` command to its end."""
         return await asyncio.to_thread(
             subprocess.run,
@@ -97,7 +97,7 @@ class Installation:
             env={**self.environment, "COLUMNS": "200"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=seconds,
             check=False,
         )
 
@@ -129,7 +129,7 @@ class Installation:
 
         await self._wait_for(look)
 
-    async def settled(self) -> None:
+    async def settled(self, seconds: float = 60) -> None:
         """Wait until nothing is due and everything committed is published."""
 
         async def look() -> bool | None:
@@ -141,7 +141,7 @@ class Installation:
                     return None
             return True
 
-        await self._wait_for(look)
+        await self._wait_for(look, seconds)
 
     async def _wait_for(
         self, look: Callable[[], Awaitable[Found | None]], seconds: float = 60

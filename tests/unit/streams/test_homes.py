@@ -7,6 +7,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams import homes
 from streams.homes import home_partition, partition_of, sample_rank
 
 # From UtilsTest.testMurmur2 of Kafka's Java client.
@@ -56,3 +57,13 @@ def test_rank_says_nothing_about_the_home():
     for number in low:
         counts[home_partition(str(number), 4)] += 1
     assert all(abs(count - len(low) / 4) < 0.1 * len(low) for count in counts)
+
+
+def test_key_that_is_no_customers_is_placed_at_once_and_kept_nowhere():
+    before = homes._positive_murmur2.cache_info().currsize
+    partitions = {partition_of(bytes([first]) * 8_000_000, 16) for first in range(40)}
+    assert len(partitions) > 8
+    assert partition_of(b"x" * 513, 4) == partition_of(b"x" * 513, 4)
+    assert homes._positive_murmur2.cache_info().currsize == before
+    longest = "\U0001f600" * 128
+    assert partition_of(longest.encode(), 16) == home_partition(longest, 16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 
 import pytest
 
@@ -51,13 +52,13 @@ async def store() -> MemoryStore:
     return store
 
 
-async def commit(store: MemoryStore, *texts: str, partition: int = 0) -> Committed:
+async def commit(store: MemoryStore, *texts: str, partition: int = 0, size: int = 100) -> Committed:
     messages = [message(text) for text in texts]
     before = await store.checkpoint(partition)
     entry = await store.commit_slice(
         SliceCommit(partition, before, before, outbox=pack_messages(messages))
     )
-    return Committed(partition, entry, messages, len(messages))
+    return Committed(partition, entry, messages, len(messages), size)
 
 
 async def left(store: MemoryStore, partition: int = 0) -> int:
@@ -248,3 +249,27 @@ async def test_drain_waits_for_what_is_being_published(store):
         broker.open.set()
         await drained
     assert await left(store) == 0
+
+
+async def test_large_entries_wait_for_one_another_and_are_published_a_few_at_a_time(store):
+    broker = Broker(store)
+    broker.open.clear()
+    relay = OutboxRelay(store, broker, 1_000)
+    megabytes = 4 * 1024 * 1024
+    entries = [await commit(store, f"{n}", size=megabytes) for n in range(20)]
+
+    async def submit() -> None:
+        for entry in entries:
+            await relay.submit(entry)
+
+    async with running(relay):
+        submitting = asyncio.create_task(submit())
+        await turns()
+        assert not submitting.done()
+        assert relay._waiting.qsize() < len(entries) - 2
+        broker.open.set()
+        await submitting
+        await relay.drain()
+    assert broker.texts == [str(n) for n in range(20)]
+    waiting = [*broker.waiting_when_published, 0]
+    assert {before - after for before, after in pairwise(waiting)} <= {1, 2}  # eight megabytes

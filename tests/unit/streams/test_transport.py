@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import faust
 import pytest
+from aiokafka.errors import UnsupportedCodecError
 from faust.types import TP, Message
 from mode import Service
 
@@ -23,6 +24,12 @@ class Record(NamedTuple):
     offset: int
     timestamp: int = 1_700_000_000_000
     timestamp_type: int = 0
+
+
+class SizedRecord(NamedTuple):
+    offset: int
+    value: bytes | None
+    key: bytes | None = None
 
 
 def records(first: int, past_last: int) -> list[Record]:
@@ -226,6 +233,50 @@ async def test_schema_hands_the_batch_on_untouched(app: faust.App) -> None:
     event = await decode(message_of(batch, 7), propagate=True)
     assert event.value is batch
     assert isinstance(batch_topic(app, "transactions").schema, RecordBatchSchema)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "runs"),
+    [
+        ([1] * 7, [3, 3, 1]),
+        ([50, 50, 1, 99, 1, 1], [2, 2, 2]),
+        ([101, 1, 500, 500, 1], [1, 1, 1, 1, 1]),
+        ([101], [1]),
+        ([None, None, None, None], [3, 1]),
+        ([60, None, 41], [2, 1]),
+    ],
+)
+def test_slices_hold_so_many_records_and_bytes_and_one_record_at_least(
+    sizes: list[int | None], runs: list[int]
+) -> None:
+    found = [
+        SizedRecord(offset, None if size is None else b"x" * size)
+        for offset, size in enumerate(sizes)
+    ]
+    slices = list(RecordBatch("transactions", 0, found).slices(3, 100))
+    assert [len(part) for part in slices] == runs
+    assert [record for part in slices for record in part] == found
+
+
+def test_long_keys_count_towards_the_size_of_a_slice() -> None:
+    found = [SizedRecord(offset, None, b"k" * 60) for offset in range(3)]
+    assert [len(part) for part in RecordBatch("t", 0, found).slices(3, 100)] == [1, 1, 1]
+
+
+async def test_codec_that_is_not_installed_is_named_and_ends_the_reading(
+    app: faust.App, consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(*_: Any) -> Any:
+        raise UnsupportedCodecError("Libraries for zstd compression codec not found")
+
+    ended: list[BaseException] = []
+    monkeypatch.setattr(consumer._thread, "read", read, raising=False)
+    batch_transport(app).fail = ended.append
+    consumer.resume_flow()
+    consumer._active_partitions = {HERE}
+    with pytest.raises(ConfigurationError, match=r"zstd.*pip install 'aiokafka\[all\]'"):
+        await consumer._drain_messages(Service())
+    assert isinstance(ended[0], ConfigurationError)
 
 
 def test_other_transports_are_refused(tmp_path: Any) -> None:

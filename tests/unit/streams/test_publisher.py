@@ -1,0 +1,108 @@
+"""What the publisher packs, and what it says of messages that Kafka will never take."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaConnectionError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+)
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+
+from schemas.errors import BrokerUnavailableError, ConfigurationError
+from state.codec import Message
+from streams.publisher import Publisher
+from streams.settings import Settings
+
+DEAD, CHANGES = "transactions.dead-letter", "segment-changes"
+
+
+class Producer:
+    """Takes batches, or refuses those of a topic."""
+
+    def __init__(self, refused: str = "", error: Exception | None = None) -> None:
+        self.sent: list[tuple[str, bytes]] = []
+        self._refused, self._error = refused, error
+
+    def create_batch(self) -> BatchBuilder:
+        return BatchBuilder(256 * 1024, 0)
+
+    async def send_batch(self, batch, topic, *, partition):
+        self.sent.append((topic, bytes(batch._build())))
+        sent = asyncio.get_running_loop().create_future()
+        if topic == self._refused:
+            sent.set_exception(self._error)
+        else:
+            sent.set_result(None)
+        return sent
+
+    async def stop(self) -> None: ...
+
+
+def publisher_with(producer: Producer, **settings) -> Publisher:
+    publisher = Publisher(Settings(_env_file=None, kafka="k:9092", **settings))
+    publisher._producer = producer
+    publisher._counts = {DEAD: 1, CHANGES: 4}
+    return publisher
+
+
+def dead(value: bytes | None) -> Message:
+    return Message(DEAD, b"k", value, [("a", None), ("b", b"\xff")])
+
+
+def values_in(packed: bytes) -> list[bytes | None]:
+    records = MemoryRecords(packed)
+    found = []
+    while records.has_next():
+        found += [record.value for record in records.next_batch()]
+    return found
+
+
+async def test_large_message_goes_compressed_and_comes_out_as_it_was():
+    producer = Producer()
+    large = [b"x" * 8_000_000, os.urandom(300_000), b"y" * 300_000]
+    values = [b"small", large[0], b"small too", large[1], large[2], None]
+    await publisher_with(producer).publish([dead(value) for value in values])
+    assert [value for _, packed in producer.sent for value in values_in(packed)] == values
+    sizes = [len(packed) for _, packed in producer.sent]
+    assert sizes[1] < 10_000
+    assert sum(sizes) < 320_000
+
+
+async def test_small_messages_go_as_they_are():
+    producer = Producer()
+    await publisher_with(producer).publish([dead(b"x" * 1_000) for _ in range(100)])
+    ((_, packed),) = producer.sent
+    assert len(packed) > 100_000
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        (MessageSizeTooLargeError(), "too large. It is kept. Raise max.message.bytes"),
+        (RecordListTooLargeError(), "Raise segment.bytes"),
+        (InvalidTimestampError(), "message.timestamp.after.max.ms"),
+        (PolicyViolationError(), "policy"),
+    ],
+)
+async def test_message_that_kafka_will_never_take_names_topic_and_setting(error, named):
+    publisher = publisher_with(Producer(DEAD, error))
+    changes = [Message(CHANGES, b"%d" % n, b"{}", []) for n in range(9)]
+    with pytest.raises(ConfigurationError) as refused:
+        await publisher.publish([*changes, dead(b"?")])
+    assert f"Kafka at k:9092 refuses a message for '{DEAD}': " in str(refused.value)
+    assert named in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+async def test_message_that_kafka_may_take_later_is_worth_another_try():
+    publisher = publisher_with(Producer(DEAD, KafkaConnectionError("away")))
+    with pytest.raises(BrokerUnavailableError, match="did not take 1 messages"):
+        await publisher.publish([dead(b"?")])
