@@ -38,6 +38,7 @@ from ops.loaders.source import SourceTransaction
 from ops.stack.topics import declared_topics, ensure_topics
 from schemas.errors import ConfigurationError
 from streams.connections import kafka_access
+from streams.kafka_check import check_kafka
 from streams.settings import Settings
 
 _REFRESHES_PER_SECOND = 8
@@ -80,7 +81,6 @@ async def _servers(stack: ExitStack, kafka: str | None, redis: str | None) -> Se
             for name in Settings.model_fields
             if name.endswith("_topic")
         }
-        out.print(f"[dim]Kafka at {kafka}, Redis at {redis}, everything named demo-{run}[/]")
         settings = read_settings(
             kafka=kafka,
             redis=redis,
@@ -89,7 +89,14 @@ async def _servers(stack: ExitStack, kafka: str | None, redis: str | None) -> Se
             **names,
         )
         topics = declared_topics(settings, PARTITIONS)
+        async with open_store(settings) as store:
+            await store.check()
+        await check_kafka(settings)
         await ensure_topics(settings.kafka, topics, kafka_access(settings))
+        out.print(
+            f"[dim]Kafka at {settings.kafka}, Redis at {settings.redis}, "
+            f"everything named demo-{run}[/]"
+        )
         return settings
     servers = stack.enter_context(EmbeddedStack(demo_topics(Settings.model_construct())))
     out.print(
