@@ -143,7 +143,9 @@ def up(
 @stack.command()
 @command
 def access(
-    user: Annotated[str, typer.Argument(help="admin, worker, producer, reader or support.")],
+    user: Annotated[
+        str, typer.Argument(help="admin, worker, producer, reader, support or auditor.")
+    ],
     certificate: Annotated[
         bool, typer.Option("--certificate", help="By certificate (mTLS) instead of password.")
     ] = False,
