@@ -137,6 +137,8 @@ def up(
         f"secure: certificates and passwords are in {servers.secure.folder}; what follows is for "
         f"the worker, `everscore stack access USER` for others"
     )
+    if was_up and name:
+        _tell("certificates of other names are used from the next start on")
     _export(_access(servers, "worker"))
 
 

@@ -64,6 +64,7 @@ PARTITIONS = 4
 SETTINGS = Settings.model_construct()
 TOPICS = [topic.name for topic in declared_topics(SETTINGS, PARTITIONS)]
 WAIT_SECONDS_MAX = 60.0
+CONFIG, AWAY = 78, 69  # exit codes
 
 
 @pytest.fixture(autouse=True)
@@ -608,9 +609,16 @@ def test_doctor_shows_no_password_though_it_prints_every_setting(
     assert not any(secret in said.stdout + said.stderr for secret in secrets_of(stack))
 
 
+def test_doctor_says_who_refused_and_goes_on(stack: LocalStack) -> None:
+    said = Seat(stack, "worker").run("doctor", KAFKA_PASSWORD="wrong", REDIS_PASSWORD="wrong")
+    assert said.returncode == CONFIG
+    for server in (f"Kafka at {stack.kafka}", f"Redis at {stack.redis}"):
+        assert f"{server} refused user 'worker': wrong user name or password." in said.stdout
+    assert "Traceback" not in said.stdout + said.stderr
+
+
 # --- Refusals: one line, an exit code, no traceback
 
-CONFIG, AWAY = 78, 69
 NOBODY = {"KAFKA_USERNAME": "nobody"}
 ROLES = "ops/security/README.md says what each role needs."
 

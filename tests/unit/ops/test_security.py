@@ -260,6 +260,7 @@ def test_another_name_makes_other_server_certificates_only(profile: Profile) -> 
     assert named.ensure() == ("certificate of kafka", "certificate of redis")
     assert names_of(profile.redis[0].read_bytes()) == ["localhost", "127.0.0.1", "kafka"]
     assert named.ensure() == ()
+    assert profile.ensure() == ()  # a name once given stays
 
 
 # --- What the servers are told
