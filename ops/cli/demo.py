@@ -147,6 +147,7 @@ async def _watch(
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
+            await asyncio.gather(following, return_exceptions=True)
 
 
 async def _report(tally: Tally) -> None:
