@@ -226,9 +226,25 @@ async def scorecards_of(store: Store) -> dict[str, Scorecard]:
     }
 
 
-def timeline_of(checkpoint: Checkpoint, cards: dict[str, Scorecard]) -> Timeline:
-    """A partition's scorecards."""
-    return Timeline([(at, cards[version]) for at, version in checkpoint.adoptions])
+async def as_it_stands(
+    store: Store, partition: int, cards: dict[str, Scorecard]
+) -> tuple[Checkpoint, Timeline]:
+    """How far a partition is, and its scorecards: to be asked for after its customers, not before.
+
+    A scorecard is first saved, then adopted by a partition, then met in its customers. Who reads in
+    the opposite order, while a worker goes on, knows every scorecard that a customer names.
+
+    Parameters
+    ----------
+    store : Store
+    partition : int
+    cards : dict of str to Scorecard
+        Those known by version; the others are added.
+    """
+    checkpoint = await store.checkpoint(partition)
+    if any(version not in cards for _, version in checkpoint.adoptions):
+        cards.update(await scorecards_of(store))
+    return checkpoint, Timeline([(at, cards[version]) for at, version in checkpoint.adoptions])
 
 
 async def find_customer(
@@ -246,11 +262,10 @@ async def find_customer(
     if not is_customer_id(customer_id):
         raise InvalidTransactionError(f"{shown(customer_id)} is not a customer id")
     partition = home_partition(customer_id, await partition_count(store))
-    checkpoint = await store.checkpoint(partition)
     stored = await store.load_many(partition, [customer_id])
     if stored[0] is None:
         raise UnknownCustomerError(f"no purchase of customer {customer_id!r} has been counted")
-    timeline = timeline_of(checkpoint, await scorecards_of(store))
+    checkpoint, timeline = await as_it_stands(store, partition, {})
     calendar = BusinessCalendar(settings.timezone)
     states = decode_rows([customer_id], stored, timeline, settings.input_topics)
     now_us = clock_of(checkpoint, settings, wall_us) if at_us is None else at_us

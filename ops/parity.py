@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ops.customers import scorecards_of, timeline_of
+from ops.customers import as_it_stands
 from ops.loaders.source import SourceTransaction
+from schemas.scorecard import Scorecard
 from scoring.business_calendar import BusinessCalendar
 from scoring.review import monetary_value, t_x_days
 from scoring.states import States
@@ -36,15 +37,15 @@ async def all_states(
     store: Store, settings: Settings, partitions: int
 ) -> AsyncIterator[tuple[int, States]]:
     """Every customer in Redis, page by page, with the partition."""
-    cards = await scorecards_of(store)
+    cards: dict[str, Scorecard] = {}
     for partition in range(partitions):
-        timeline = timeline_of(await store.checkpoint(partition), cards)
         cursor, seen = 0, set[str]()
         while True:
             cursor, ids = await store.customers(partition, cursor, _PAGE)
             fresh = [customer_id for customer_id in dict.fromkeys(ids) if customer_id not in seen]
             seen.update(fresh)
             stored = await store.load_many(partition, fresh)
+            _, timeline = await as_it_stands(store, partition, cards)
             yield partition, decode_rows(fresh, stored, timeline, settings.input_topics)
             if cursor == 0:
                 break

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from schemas.errors import (
-    ConfigurationError,
-    FencedError,
-    PipelineError,
-    StoreUnavailableError,
-)
+from schemas.errors import ConfigurationError, FencedError
 from scoring.states import NEVER_US
 from state.checkpoints import checkpoint_fields, guard_fields, read_checkpoint, refusal
 from state.fields import FIELDS
 from state.inspection import RedisFacts, RedisInspection
 from state.keys import Keys
 from state.redis_access import RedisAccess
-from state.refusals import chain, dislikes_certificate, no_answer, no_tls, redis_refusal
+from state.redis_link import RedisLink
 from state.store import Checkpoint, Fields, SliceCommit
 
 OLDEST_VERSION = (6, 2)
-_UNAVAILABLE = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError)
-_ANSWER_SECONDS_MAX, _CONNECT_SECONDS_MAX = 10.0, 5.0
-_PAUSE_SECONDS = 0.5  # before a server that closed the connection is asked again
 
 
 def _script(name: str) -> str:
     return (files("state") / "scripts" / f"{name}.lua").read_text(encoding="utf-8")
-
-
-class _ClosedError(StoreUnavailableError):
-    """Redis closed the connection without a word."""
 
 
 class RedisStore:
@@ -59,91 +40,27 @@ class RedisStore:
         self, url: str, keys: Keys | None = None, access: RedisAccess | None = None
     ) -> None:
         self._keys = keys or Keys()
-        arguments = (access or RedisAccess()).arguments(tls=url.startswith("rediss://"))
-        self._redis: Any = Redis.from_url(
-            url,
-            socket_timeout=_ANSWER_SECONDS_MAX,
-            socket_connect_timeout=_CONNECT_SECONDS_MAX,
-            **arguments,
-        )
-        self._tls = url.startswith("rediss://")
-        scheme, _, rest = url.partition("://")
-        self._server = f"Redis at {scheme}://{rest.rpartition('@')[2]}"  # without the password
-        self._user = self._redis.connection_pool.connection_kwargs.get("username")
-        self._answered = False
-        self._with_certificate = access is not None and access.certificate is not None
+        self._link = RedisLink(url, access or RedisAccess())
+        self._redis, self._reachable = self._link.client, self._link.reachable
         self._commit = self._redis.register_script(_script("commit_slice"))
         self._acquire = self._redis.register_script(_script("acquire"))
         self._load = self._redis.register_script(_script("load_many"))
 
-    @asynccontextmanager
-    async def _reachable(self) -> AsyncIterator[None]:
-        """Every way in which Redis does not do its part, as one line."""
-        try:
-            yield
-            self._answered = True
-        except RedisError as error:
-            turned_away = redis_refusal(
-                self._server, self._user, error, with_certificate=self._with_certificate
-            )
-            if turned_away is not None:
-                raise turned_away from error
-            if not isinstance(error, _UNAVAILABLE):
-                raise
-            if isinstance(error, RedisConnectionError) and _was_closed(error):
-                raise _ClosedError(str(self._closing(error))) from error
-            hint = None
-            if self._tls and "imeout connecting" in str(error):
-                hint = (
-                    "If it does not speak TLS on this port, EVERSCORE_REDIS begins with redis://."
-                )
-            said = no_answer(error)
-            raise StoreUnavailableError(
-                f"{self._server} does not answer: {said}.", hint=hint
-            ) from error
-
-    def _closing(self, error: RedisConnectionError) -> PipelineError:
-        """What it may mean that Redis closed the connection without a word."""
-        if self._answered:  # we were welcome before
-            return StoreUnavailableError(f"{self._server} closed the connection.")
-        if not self._tls:
-            return StoreUnavailableError(
-                f"{self._server} closed the connection.",
-                hint="If it speaks TLS only, EVERSCORE_REDIS must begin with rediss://.",
-            )
-        if str(error).startswith("Error connecting"):
-            return no_tls(self._server, "EVERSCORE_REDIS")
-        return dislikes_certificate(
-            self._server, "EVERSCORE_REDIS", with_certificate=self._with_certificate
-        )
-
     async def check(self) -> None:
         """See `Store.check`."""
-        try:
-            info = await self._info()
-        except _ClosedError:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            try:
-                info = await self._info()
-            except _ClosedError as error:  # one that was just ending would be gone by now
-                raise ConfigurationError(str(error)) from error
+        info = await self._link.info()
         version = str(info.get("redis_version", "unknown"))
         found = re.match(r"(\d+)\.(\d+)", version)
         if found is None or tuple(map(int, found.groups())) < OLDEST_VERSION:
             raise ConfigurationError(
-                f"{self._server} is version {version}.", hint="6.2 or later is needed."
+                f"{self._link.server} is version {version}.", hint="6.2 or later is needed."
             )
         policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             raise ConfigurationError(
-                f"{self._server} has maxmemory-policy {policy}: it may evict customers.",
+                f"{self._link.server} has maxmemory-policy {policy}: it may evict customers.",
                 hint="Set maxmemory-policy noeviction.",
             )
-
-    async def _info(self) -> Mapping[str, Any]:
-        async with self._reachable():
-            info: Mapping[str, Any] = await self._redis.info()  # naming sections needs Redis 7
-        return info
 
     async def inspect(self, commands: Iterable[str]) -> RedisFacts:
         """What the server says of itself and of our rights; see `state.inspection`.
@@ -310,12 +227,6 @@ class RedisStore:
     async def close(self) -> None:
         """See `Store.close`."""
         await self._redis.aclose()
-
-
-def _was_closed(error: RedisConnectionError) -> bool:
-    """Whether the other side closed the connection, without a word."""
-    reset = any(isinstance(link, ConnectionResetError | BrokenPipeError) for link in chain(error))
-    return reset or "closed by server" in str(error)
 
 
 def _fields_of(flat: Sequence[bytes]) -> dict[str, bytes]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 import msgspec
@@ -114,7 +116,9 @@ class Learner:
         if not len(keeper) or keeper.clock_us < self._next_lesson_us:
             return None
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(
+                1, mp_context=get_context("spawn"), initializer=_end_with_parent
+            )
         now_us = keeper.clock_us
         lesson: Lesson = await asyncio.get_running_loop().run_in_executor(
             self._pool,
@@ -134,6 +138,18 @@ class Learner:
         """End the learning process."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A worker that is killed cannot tell its learning process to end, which would wait for ever."""
+
+    def end() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(0)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _learn(

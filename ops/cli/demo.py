@@ -37,6 +37,7 @@ from ops.stack.at_hand import StackKind, real_stacks_here
 from ops.stack.topics import declared_topics, ensure_topics
 from schemas.errors import ConfigurationError
 from streams.connections import kafka_access
+from streams.kafka_check import check_kafka
 from streams.settings import Settings
 
 _REFRESHES_PER_SECOND = 8
@@ -90,7 +91,6 @@ async def _given_servers(kafka: str, redis: str) -> Settings:
         for name in Settings.model_fields
         if name.endswith("_topic")
     }
-    out.print(f"[dim]Kafka at {kafka}, Redis at {redis}, everything named demo-{run}[/]")
     settings = read_settings(
         kafka=kafka,
         redis=redis,
@@ -99,7 +99,13 @@ async def _given_servers(kafka: str, redis: str) -> Settings:
         **names,
     )
     topics = declared_topics(settings, PARTITIONS)
+    async with open_store(settings) as store:
+        await store.check()
+    await check_kafka(settings)
     await ensure_topics(settings.kafka, topics, kafka_access(settings))
+    out.print(
+        f"[dim]Kafka at {settings.kafka}, Redis at {settings.redis}, everything named demo-{run}[/]"
+    )
     return settings
 
 
@@ -140,6 +146,7 @@ async def _watch(
             return await conclude(store, settings, purchases, tally, seconds)
         finally:
             following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             await asyncio.gather(following, return_exceptions=True)
 
 

@@ -55,6 +55,7 @@ class Who(StrEnum):
     SUPPORT = "support"
     PRODUCER = "producer"
     READER = "reader"
+    AUDITOR = "auditor"
 
 
 @command

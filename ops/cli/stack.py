@@ -137,13 +137,17 @@ def up(
         f"secure: certificates and passwords are in {servers.secure.folder}; what follows is for "
         f"the worker, `everscore stack access USER` for others"
     )
+    if was_up and name:
+        _tell("certificates of other names are used from the next start on")
     _export(_access(servers, "worker"))
 
 
 @stack.command()
 @command
 def access(
-    user: Annotated[str, typer.Argument(help="admin, worker, producer, reader or support.")],
+    user: Annotated[
+        str, typer.Argument(help="admin, worker, producer, reader, support or auditor.")
+    ],
     certificate: Annotated[
         bool, typer.Option("--certificate", help="By certificate (mTLS) instead of password.")
     ] = False,

@@ -14,6 +14,7 @@ from ops.cli.support import command, err, out, read_settings
 from ops.stack.topics import TopicReport, declared_topics, ensure_topics
 from schemas.errors import BrokerUnavailableError
 from streams.connections import kafka_access
+from streams.kafka_check import check_kafka
 from streams.patience import outlast
 
 topics = typer.Typer(help="The topics that Everscore needs.", no_args_is_help=True)
@@ -46,6 +47,7 @@ async def create(
     wanted = declared_topics(settings, partitions, replication)
 
     async def ensure() -> TopicReport:
+        await check_kafka(settings)
         return await ensure_topics(settings.kafka, wanted, kafka_access(settings))
 
     report = await (_within(wait, ensure, settings.kafka) if wait else ensure())

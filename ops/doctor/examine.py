@@ -176,7 +176,7 @@ def _judged_kafka(
     kinds = [
         kind
         for name, kind in TOPIC_FIELDS.items()
-        if needed_commands(role) or getattr(settings, name) in ours
+        if role in {Role.WORKER, Role.SUPPORT} or getattr(settings, name) in ours
     ]
     yield from check_topics(kafka, settings, installation, remedies, kinds)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from ops.doctor.finding import Finding, Mend, Problem, Verdict, gathered
 from ops.doctor.kafka_facts import GroupFacts, KafkaFacts, TopicFacts
 from ops.doctor.remedies import Remedies
-from ops.stack.topics import declared_topics
 from streams.settings import Settings
 
 
@@ -62,11 +61,10 @@ def _partition_problems(
         add = remedies.add_partitions(second.name, wanted)
         mend = Mend("Workers refuse to start. Add the rest, which is safe here:", (add,))
     else:
-        topic = next(t for t in declared_topics(settings, wanted) if t.name == second.name)
         mend = Mend(
             "Workers refuse to start. If it never held a record, make it anew; otherwise restore "
             f"it with {wanted}:",
-            (remedies.delete_topic(second.name), remedies.create_topic(topic, brokers)),
+            (remedies.delete_topic(second.name), remedies.create_topics(wanted, brokers)),
         )
     yield Problem(Verdict.FAIL, found, mend)
 

@@ -1,4 +1,4 @@
-"""Commands an operator can paste: Kafka's and Redis's own tools, with the addresses in use.
+"""Commands an operator can paste: ours, Kafka's and Redis's tools, with the addresses in use.
 
 Owns how they are written. Runs none, and writes no secret: where a password is needed, it is an
 administrator's, and the tool asks for it or reads it from a file.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from ops.stack.topics import Topic
 from streams.settings import Settings
 
 _COPIES = 3  # with one of them away, two still have every record
@@ -31,15 +30,12 @@ class Remedies:
         access = ("--command-config", "admin.properties") if secured else ()
         return shlex.join([tool, "--bootstrap-server", self._settings.kafka, *access, *words])
 
-    def create_topic(self, topic: Topic, brokers: int) -> str:
-        """Create a topic as it must be, with three copies where there are brokers for them."""
-        words = ["--create", "--topic", topic.name, "--partitions", str(topic.partitions)]
-        settings = dict(topic.settings)
-        if brokers >= _COPIES:
-            words += ["--replication-factor", str(_COPIES)]
-            settings |= {"min.insync.replicas": str(_COPIES - 1)}
-        configs = [w for pair in settings.items() for w in ("--config", "=".join(pair))]
-        return self._kafka("kafka-topics.sh", *words, *configs)
+    def create_topics(self, partitions: int, brokers: int) -> str:
+        """Create the topics that are missing, with three copies where there are brokers for them."""
+        copies = ["--replication", str(_COPIES)] if brokers >= _COPIES else []
+        return shlex.join(
+            ["everscore", "topics", "create", "--partitions", str(partitions), *copies]
+        )
 
     def set_topic(self, topic: str, settings: Mapping[str, str]) -> str:
         """Change settings of a topic."""

@@ -72,13 +72,13 @@ def check_topics(
         if kind not in kinds:
             continue
         brokers = len(facts.nodes)
-        said = _visible(kind, found, declared[found.name], brokers, remedies)
+        said = _visible(kind, found, partitions, brokers, remedies)
         if said is None:
             problems = [
                 *judge_copies(found, brokers, remedies),
                 *_judge_settings(kind, facts, found, declared[found.name], largest, remedies),
                 *(_gone(facts, found) if kind in _INPUTS else ()),
-                *_judge_count(kind, found, declared[found.name], brokers, remedies),
+                *_judge_count(kind, found, partitions, brokers, remedies),
             ]
             values = _values(found, declared[found.name])
             said = gathered(f"topic.{kind}", _described(kind, found), problems, values)
@@ -86,12 +86,13 @@ def check_topics(
 
 
 def _visible(
-    kind: str, found: TopicFacts, declared: Topic, brokers: int, remedies: Remedies
+    kind: str, found: TopicFacts, partitions: int, brokers: int, remedies: Remedies
 ) -> Finding | None:
     """What is to be said of a topic that is not there, or not for us to see."""
     name, values = f"topic.{kind}", {"topic": found.name}
     if found.missing:
-        mend = Mend("Create it as it must be:", (remedies.create_topic(declared, brokers),))
+        create = remedies.create_topics(partitions, brokers)
+        mend = Mend("Create what is missing, as one who may:", (create,))
         said = f"there is no topic {found.name!r}"
         return Finding(name, Verdict.FAIL, said, (mend,), values)
     if found.refused == FORBIDDEN:
@@ -162,15 +163,15 @@ def _judge_settings(
 
 
 def _judge_count(
-    kind: str, found: TopicFacts, declared: Topic, brokers: int, remedies: Remedies
+    kind: str, found: TopicFacts, partitions: int, brokers: int, remedies: Remedies
 ) -> Iterator[Problem]:
     """Partitions of what is read by number; the inputs' are looked at together."""
     count = len(found.partitions)
-    if kind == "journal" and count < declared.partitions:
-        add = remedies.add_partitions(found.name, declared.partitions)
+    if kind == "journal" and count < partitions:
+        add = remedies.add_partitions(found.name, partitions)
         yield Problem(
             Verdict.FAIL,
-            f"{counted(count, 'partition')}, but each of {declared.partitions} writes to its own",
+            f"{counted(count, 'partition')}, but each of {partitions} writes to its own",
             Mend("Workers wait for the rest. Add it, which is safe here:", (add,)),
         )
     if kind == "scorecards" and count > 1:
@@ -179,7 +180,7 @@ def _judge_count(
             f"{count} partitions, of which the first alone is read back",
             Mend(
                 "Before the first worker starts, make it anew:",
-                (remedies.delete_topic(found.name), remedies.create_topic(declared, brokers)),
+                (remedies.delete_topic(found.name), remedies.create_topics(partitions, brokers)),
             ),
         )
 

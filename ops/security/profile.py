@@ -116,7 +116,8 @@ class Profile:
         for name, paths in (("kafka", (self.broker,)), ("redis", self.redis)):
             if self._lacks(paths[0], authority, now, self.names):
                 broker = BROKER if name == "kafka" else None
-                issued = authority.issue_server(self.names, now=now, also_client=broker)
+                names = dict.fromkeys((*_borne_by(paths[0]), *self.names))
+                issued = authority.issue_server(names, now=now, also_client=broker)
                 _write_pair(issued, *paths)
                 made.append(f"certificate of {name}")
         for folder in (self.folder / "users", *map(self.user_folder, USERS)):
@@ -167,12 +168,12 @@ class Profile:
     def _lacks(
         self, path: Path, authority: Authority, now: datetime, names: tuple[str, ...] = ()
     ) -> bool:
-        """Whether there is no certificate, or one of another CA, other names or of old."""
+        """Whether there is no certificate, or one of another CA, without some name, or of old."""
         if not path.exists():
             return True
         found = path.read_bytes()
         good = authority.signed(found) and expires_at(found) > now + _RENEW_BEFORE
-        return not good or (bool(names) and set(names_of(found)) != set(names))
+        return not good or (bool(names) and not set(names) <= set(names_of(found)))
 
     def _rules(self, user: str) -> list[str]:
         keys = self.settings.keys
@@ -194,6 +195,11 @@ class Profile:
             "security_protocol": "SSL",
             "ssl_context": tls_context(self.ca, *self.certificate("admin"), None),
         }
+
+
+def _borne_by(path: Path) -> list[str]:
+    """Names that a certificate bears already, and keeps: somebody may use them."""
+    return names_of(path.read_bytes()) if path.exists() else []
 
 
 def _joined(rules: list[str]) -> list[str]:

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from ops.kafka_admin import OPEN, answering_node, open_admin, topic_settings
 from schemas.errors import BrokerUnavailableError, ConfigurationError
@@ -236,14 +241,19 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[str]:
         for topic in topics
     ]
     created = []
+    refused: dict[str, str] = {}
     for name, code, *reason in (await admin.create_topics(wanted)).topic_errors:
+        said = " ".join([for_code(code).__name__, *(str(part) for part in reason if part)])
         if code == 0:
             created.append(name)
+        elif code == TopicAuthorizationFailedError.errno:
+            refused[name] = said  # so it says of topics that are there, too
         elif code != TopicAlreadyExistsError.errno:
-            raise ConfigurationError(
-                f"Kafka refused to create topic {name!r}: {for_code(code).__name__} "
-                f"{' '.join(str(part) for part in reason)}".rstrip()
-            )
+            raise ConfigurationError(f"Kafka refused to create topic {name!r}: {said}")
+    for topic in await admin.describe_topics(list(refused)) if refused else []:
+        if topic["error_code"] != 0:
+            name = topic["topic"]
+            raise ConfigurationError(f"Kafka refused to create topic {name!r}: {refused[name]}")
     return created
 
 

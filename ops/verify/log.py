@@ -54,6 +54,8 @@ class LogReader:
             for partition, (start, end) in spans.items()
             if start < end
         }
+        if not ends:
+            return  # a consumer that gives up its partitions and then stops waits for itself for ever
         self._consumer.assign(list(ends))
         for tp in ends:
             self._consumer.seek(tp, spans[tp.partition][0])

@@ -48,7 +48,7 @@ def own_server(tmp_path_factory) -> Iterator[EmbeddedRedis]:
 @pytest.fixture
 def server(own_server, record_property) -> EmbeddedRedis:
     """A server of our own to be ill-treated."""
-    record_property(RAN_ON, "a Redis of its own")
+    record_property(RAN_ON, "a Redis of their own")
     return own_server
 
 
@@ -125,7 +125,7 @@ async def test_scripts_are_loaded_again_when_the_server_has_forgotten_them(serve
 
 
 async def test_store_goes_on_where_it_was_once_its_server_is_back(tmp_path: Path, record_property):
-    record_property(RAN_ON, "a Redis of its own")
+    record_property(RAN_ON, "a Redis of their own")
     port = free_port()
     store = RedisStore(f"redis://127.0.0.1:{port}/0")
     with EmbeddedRedis(tmp_path, port=port):

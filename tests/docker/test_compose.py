@@ -70,7 +70,12 @@ def host_command(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
 
 
 def finish(command: subprocess.Popen[str]) -> str:
-    said, _ = command.communicate(timeout=COUNTED_SECONDS_MAX)
+    """What a command says, once it has ended well; one that does not end is ended."""
+    with command:
+        try:
+            said, _ = command.communicate(timeout=COUNTED_SECONDS_MAX)
+        finally:
+            command.kill()
     assert command.returncode == 0, said
     return said
 
@@ -243,6 +248,11 @@ async def test_project_taken_down_and_up_again_has_everything(project, settings,
     again = await until_read(project, settings, 3 * SLICE)
     assert again == before
     await assert_equal_to_lifetimes(settings, purchases[: 2 * SLICE], again.customers)
+
+
+def test_verify_finds_everything_as_the_log_has_it(project, settings):
+    """After a kill, a standstill, a stop and a restart of everything."""
+    assert finish(host_command(settings, "verify"))
 
 
 def test_demo_of_this_machine_runs_on_the_containers(project, settings):

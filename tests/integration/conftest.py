@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ops.stack.java import kafka_jars
+from ops.stack.java import kafka_jars, kafka_version
 from ops.stack.settings import StackSettings
 from schemas.errors import ConfigurationError
 from tests.support.services import local_machine
@@ -17,6 +17,8 @@ from tests.support.services_report import RAN_ON
 def _ran_on(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
     if "services" in request.fixturenames:
         record_property(RAN_ON, request.getfixturevalue("services").names)
+    if "machine" in request.fixturenames:
+        record_property(RAN_ON, f"an Apache Kafka {kafka_version()} and a Redis of their own")
 
 
 @pytest.fixture(scope="session")

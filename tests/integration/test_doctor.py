@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import shlex
 import shutil
 import socket
@@ -21,20 +20,18 @@ import pytest
 import redis
 from aiokafka import AIOKafkaProducer
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewPartitions, OffsetSpec
 
 from ops.demo import child_environment
 from ops.doctor.examine import REDIS_SECONDS_MAX, examine
 from ops.doctor.finding import Finding, Verdict
 from ops.doctor.knock import CONNECT_SECONDS_MAX
 from ops.doctor.remedies import Remedies
-from ops.embedded.redis_server import redis_executable
 from ops.security.roles import Role
-from ops.stack.java import cached_jars, find_java, find_maven, kafka_jars, kafka_version
+from ops.stack.java import find_java, kafka_jars, kafka_version
 from ops.stack.local import LocalStack
 from ops.stack.settings import StackSettings
 from ops.stack.topics import declared_topics
-from schemas.errors import ConfigurationError
 from state.redis_store import RedisStore
 from state.store import SliceCommit
 from streams.connections import redis_store
@@ -47,23 +44,6 @@ FOUNDED = {"partitions": str(PARTITIONS), "timezone": "UTC", "currency": "USD"}
 WORKER_SECONDS_MAX = 60.0
 HEARD_SECONDS_MAX = 30.0
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def machine() -> StackSettings:
-    """This machine, if it has what the stack needs, with Kafka fetched."""
-    settings = StackSettings()
-    try:
-        find_java(settings.java_home)
-        if cached_jars(settings.cache) is None:
-            find_maven()
-        redis_executable()
-    except ConfigurationError as error:
-        if os.environ.get("REQUIRE_REAL_SERVICES") == "1":
-            pytest.fail(f"REQUIRE_REAL_SERVICES=1, but: {error}")
-        pytest.skip(f"no local stack here: {error}")
-    kafka_jars(settings.cache)
-    return settings
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +97,10 @@ def doctor(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
 class Hands:
     """An operator who pastes commands, word for word."""
 
-    def __init__(self, machine: StackSettings, admin: AdminClient) -> None:
+    def __init__(self, machine: StackSettings, admin: AdminClient, settings: Settings) -> None:
         self._machine = machine
         self._admin = admin
+        self._environment = child_environment(settings)
 
     def run(self, command: str) -> None:
         tool, *words = shlex.split(command)
@@ -129,13 +110,22 @@ class Hands:
             self._done([*java, "kafka.admin.ConfigCommand", *words], "Completed updating config")
         elif tool == "kafka-topics.sh":  # they have not this one
             self._topics(words)
+        elif tool == "everscore":
+            self._done([sys.executable, "-m", "ops.cli.main", *words], "created ")
         else:
             assert tool == "redis-cli"
             self._done([tool, *words], "OK")
 
-    @staticmethod
-    def _done(words: list[str], said: str) -> None:
-        run = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    def _done(self, words: list[str], said: str) -> None:
+        run = subprocess.run(
+            words,
+            cwd=ROOT,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert said in run.stdout, run.stdout + run.stderr
 
     def _topics(self, words: list[str]) -> None:
@@ -144,15 +134,10 @@ class Hands:
         parser.add_argument("--bootstrap-server", required=True)
         parser.add_argument("--topic", required=True)
         parser.add_argument("--partitions", type=int)
-        parser.add_argument("--config", action="append", default=[])
-        for what in ("--create", "--alter", "--delete"):
+        for what in ("--alter", "--delete"):
             parser.add_argument(what, action="store_true")
         asked = parser.parse_args(words)
-        if asked.create:
-            config = dict(pair.split("=", 1) for pair in asked.config)
-            new = NewTopic(asked.topic, asked.partitions, 1, config=config)
-            (done,) = self._admin.create_topics([new]).values()
-        elif asked.delete:
+        if asked.delete:
             (done,) = self._admin.delete_topics([asked.topic]).values()
         else:
             assert asked.alter
@@ -187,8 +172,8 @@ class Hands:
 
 
 @pytest.fixture
-def hands(machine: StackSettings, admin: AdminClient) -> Hands:
-    return Hands(machine, admin)
+def hands(machine: StackSettings, admin: AdminClient, settings: Settings) -> Hands:
+    return Hands(machine, admin, settings)
 
 
 @pytest.fixture
@@ -307,12 +292,14 @@ async def test_missing_topic_is_named_and_made(settings, hands, admin):
 
 
 @pytest.mark.parametrize("partitions", [PARTITIONS - 1, PARTITIONS + 2])
-async def test_rekeyed_with_other_partitions_is_named_and_mended(settings, hands, partitions):
+async def test_rekeyed_with_other_partitions_is_named_and_mended(
+    stack, settings, hands, partitions
+):
     topic = next(
         one for one in declared_topics(settings, partitions) if one.name == settings.rekeyed_topic
     )
     hands.run(Remedies(settings).delete_topic(topic.name))
-    hands.run(Remedies(settings).create_topic(topic, brokers=1))
+    stack.create_topics([topic])
     ill = await look(settings)
     assert failed(ill) == {"installation.partitions"}
     found = ill["installation.partitions"].found

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _ran_on(record_property: Callable[[str, object], None]) -> None:
-    record_property(RAN_ON, "an in-memory broker or a Redis of its own")
+    record_property(RAN_ON, "an in-memory broker or a Redis of their own")
 
 
 def partitions(bootstrap: str) -> dict[str, int]:

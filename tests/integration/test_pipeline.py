@@ -44,7 +44,7 @@ async def test_bad_records_are_dead_lettered_with_bytes_and_reason_and_good_ones
     services, tmp_path
 ):
     bad = {
-        "malformed": (b'{"transaction_id": "x", ', "Invalid JSON"),
+        "malformed": (b'{"transaction_id": "x", ', "is not JSON"),
         "currency": (transaction("c", currency="EUR"), "'EUR'"),
         "year 9999": (transaction("y", occurred_at="9999-12-31T00:00:00Z"), "9999"),
         "NaN": (transaction("n", amount=float("nan")), "JSON has no NaN"),

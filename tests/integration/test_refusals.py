@@ -15,7 +15,7 @@ import pytest
 
 from ops.security.certificates import Authority, Certificate
 from schemas.errors import BrokerUnavailableError, ConfigurationError, StoreUnavailableError
-from state import redis_store as redis_store_module
+from state import redis_link
 from streams import kafka_check
 from streams.connections import redis_store
 from streams.kafka_check import check_kafka
@@ -31,7 +31,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 def short_pauses(monkeypatch):
     monkeypatch.setattr(kafka_check, "_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(kafka_check, "_ANSWER_SECONDS_MAX", 1.0)
-    monkeypatch.setattr(redis_store_module, "_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(redis_link, "_PAUSE_SECONDS", 0.01)
 
 
 class Certificates:
@@ -343,8 +343,8 @@ async def test_redis_that_closes_at_the_first_word_may_want_tls():
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
 async def test_redis_that_says_nothing_is_given_up_in_time(scheme, monkeypatch):
-    monkeypatch.setattr(redis_store_module, "_ANSWER_SECONDS_MAX", 1.0)
-    monkeypatch.setattr(redis_store_module, "_CONNECT_SECONDS_MAX", 1.0)
+    monkeypatch.setattr(redis_link, "_ANSWER_SECONDS_MAX", 1.0)
+    monkeypatch.setattr(redis_link, "_CONNECT_SECONDS_MAX", 1.0)
     async with serving(says_nothing) as address:
         store = redis_store(Settings(redis=f"{scheme}://{address}"))
         async with asyncio.timeout(10):

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,12 @@ from ops.stack.settings import StackSettings
 from ops.stack.topics import Topic, declared_topics
 from schemas.errors import ConfigurationError
 from streams.settings import Settings
-from tests.support.services_report import RAN_ON
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parents[2]
 GONE_SECONDS_MAX = 15.0
 PARTITIONS = 3
 TOPICS = declared_topics(Settings.model_construct(), PARTITIONS)
-
-
-@pytest.fixture(autouse=True)
-def _ran_on(machine: StackSettings, record_property: Callable[[str, object], None]) -> None:
-    record_property(RAN_ON, f"an Apache Kafka {kafka_version()} and a Redis of its own")
 
 
 @pytest.fixture(scope="module")

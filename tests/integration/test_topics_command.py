@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ops.stack.local import LocalStack
+from ops.stack.settings import StackSettings
 from ops.stack.topics import declared_topics
 from streams.settings import Settings
 from tests.support.installation import REPOSITORY
@@ -16,9 +17,9 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LocalStack]:
+def stack(machine: StackSettings) -> Iterator[LocalStack]:
     """A server of our own: one test stops it."""
-    with LocalStack() as running:
+    with LocalStack(machine=machine) as running:
         yield running
 
 

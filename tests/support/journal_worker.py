@@ -14,6 +14,7 @@ from typing import Any
 
 import faust
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
 from faust.types import TP
 
@@ -40,6 +41,14 @@ class NoTables(TableManager):
         await self.recovery.start()
 
 
+class ReadersBoot(BootStrategy):
+    enable_kafka_producer = False
+
+
+class ReadingApp(faust.App):
+    BootStrategy = ReadersBoot
+
+
 class ShortWorker(faust.Worker):
     async def _sentinel_task(self) -> None: ...  # Faust's last pause of one second
 
@@ -47,7 +56,7 @@ class ShortWorker(faust.Worker):
 def main(words: dict[str, Any]) -> None:
     if words["in_memory"]:
         consumer_thread.RangePartitionAssignor = UnhurriedAssignor
-    app = faust.App(
+    app = ReadingApp(
         words["group"],
         broker=f"batch://{Settings().kafka}",
         broker_client_id=words.get("client_id", "journal"),

@@ -43,7 +43,7 @@ def test_engine_is_started_where_none_runs_and_stopped_again(machine):
     docker_that_asks(machine)
     machine(
         "dockerd",
-        f'touch "{machine.up}"\ntrap \'rm "{machine.up}"; exit 0\' TERM\n'
+        f'trap \'rm "{machine.up}"; exit 0\' TERM\ntouch "{machine.up}"\n'
         "while :; do sleep 0.05; done",
     )
     with running_engine(machine.log):
