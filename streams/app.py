@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Set
 from functools import wraps
@@ -31,6 +32,8 @@ from streams.worker import ScoringWorker
 EXIT_SOFTWARE = 70  # sysexits.h: our own bug, or a state of the world we must not go on in
 EXIT_UNAVAILABLE = 69
 EXIT_CONFIG = 78
+
+_END_SECONDS_MAX = 5.0  # after all is published and all connections of ours are closed; 0.1 s
 
 # Batches, not records, that wait for the agent: enough to keep it busy, little to throw away.
 _BATCHES_WAITING_MAX = 16
@@ -161,9 +164,21 @@ def build_app(settings: Settings, store: Store) -> faust.App:
 
     async def end(*_: Any, **__: Any) -> None:
         await timers.stop(worker.close)
+        end_soon(app)
 
     app.on_before_shutdown.connect(end)  # no partition is ours any more
     return app
+
+
+def end_soon(app: faust.App) -> None:
+    """Let the process end within seconds: nothing is left to do but to stop Faust's threads.
+
+    Seldom, one of them waits for ever for an answer of the consumer's thread, which has ended.
+    """
+    code = EXIT_SOFTWARE if app.crashed else 0
+    last = threading.Timer(_END_SECONDS_MAX, os._exit, (code,))
+    last.daemon = True
+    last.start()
 
 
 class _Timers:

@@ -19,6 +19,7 @@ from faust.tables.manager import TableManager
 from faust.types import TP
 
 from streams import consumer_thread
+from streams.app import end_soon
 from streams.batch_consumer import BatchConsumer
 from streams.connections import kafka_access
 from streams.record_batches import RecordBatch
@@ -155,6 +156,10 @@ def main(words: dict[str, Any]) -> None:
         if lags and None not in lags:
             note("lag", lag=sum(lag for lag in lags if lag is not None))
 
+    async def end(*_: Any, **__: Any) -> None:
+        end_soon(app)
+
+    app.on_before_shutdown.connect(end)
     ShortWorker(app, loglevel="INFO", quiet=True, redirect_stdouts=False).execute_from_commandline()
 
 
