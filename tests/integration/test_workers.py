@@ -101,6 +101,9 @@ async def test_server_stopped_and_killed_under_load_is_waited_for_and_nothing_is
             await here.until(lambda p: p.applied > before + RATE)
         await assert_counted_once(here, load)
         assert [worker.poll() for worker in workers] == [None, None]
+        async with asyncio.timeout(30):  # a worker looks at its connections every other second
+            while not all(" goes on after " in worker.log.read_text() for worker in workers):  # type: ignore[attr-defined]
+                await pause(0.1)
     for worker in workers:
         assert worker.returncode == 0
         said = worker.log.read_text()  # type: ignore[attr-defined]
