@@ -139,10 +139,7 @@ def build_app(settings: Settings, store: Store) -> faust.App:
     transport.positions = _or_stop(positions)
 
     async def transactions(stream: Any) -> None:
-        count = _or_stop(worker.count)
-        async for event in stream.noack().events():
-            if await count(event.value):
-                event.ack()
+        await count_stream(worker, stream)
 
     async def samples(stream: Any) -> None:
         async for event in stream.noack().events():
@@ -152,14 +149,7 @@ def build_app(settings: Settings, store: Store) -> faust.App:
 
     app.agent(batch_topic(app, *settings.input_topics), name="transactions")(transactions)
     app.agent(batch_topic(app, settings.samples_topic), name="samples")(samples)
-    timers = _Timers(
-        worker.relay.run,
-        worker.sweep_forever,
-        worker.watch_over_store_forever,
-        worker.follow_scorecards_forever,
-        worker.learn_forever,
-        worker.beat_forever,
-    )
+    timers = timers_of(worker)
     app.task(timers.run)
 
     async def end(*_: Any, **__: Any) -> None:
@@ -168,6 +158,26 @@ def build_app(settings: Settings, store: Store) -> faust.App:
 
     app.on_before_shutdown.connect(end)  # no partition is ours any more
     return app
+
+
+async def count_stream(worker: ScoringWorker, stream: Any) -> None:
+    """Count what the input topics bring; only what was counted is acknowledged."""
+    count = _or_stop(worker.count)
+    async for event in stream.noack().events():
+        if await count(event.value):
+            event.ack()
+
+
+def timers_of(worker: ScoringWorker) -> Timers:
+    """All that a worker does for ever beside its agents."""
+    return Timers(
+        worker.relay.run,
+        worker.sweep_forever,
+        worker.watch_over_store_forever,
+        worker.follow_scorecards_forever,
+        worker.learn_forever,
+        worker.beat_forever,
+    )
 
 
 def end_soon(app: faust.App) -> None:
@@ -181,7 +191,7 @@ def end_soon(app: faust.App) -> None:
     last.start()
 
 
-class _Timers:
+class Timers:
     """What a worker does for ever beside its agents; any error of theirs ends the process.
 
     Parameters
@@ -195,10 +205,12 @@ class _Timers:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
+        """Start everything, and wait."""
         self._tasks = [asyncio.ensure_future(step()) for step in self._forever]
         await asyncio.wait(self._tasks)
 
     async def stop(self, finish: Callable[[], Awaitable[None]]) -> None:
+        """End all but the first, then finish, then end the first."""
         for task in self._tasks[1:]:
             task.cancel()
         await finish()

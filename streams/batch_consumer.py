@@ -124,6 +124,8 @@ class BatchConsumer(driver.Consumer):
                     hint="Restore the topic, or rebuild the state from what is left.",
                 )
         await self._seek_many(offsets, ends)
+        for tp in new:
+            self._partitions[tp].expected = 0  # what the log held before was never to be counted
         return offsets
 
     async def _bounds(self, tps: Set[TP]) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
@@ -230,7 +232,7 @@ class BatchConsumer(driver.Consumer):
         partition = self._partitions.get(tp)
         if partition is None or partition.epoch != read.epoch:
             return
-        batch = RecordBatch(tp.topic, tp.partition, read.records)
+        batch = RecordBatch(tp.topic, tp.partition, read.records, partition.expected)
         if batch.first_offset < partition.expected:
             raise OffsetsLostError(
                 f"{tp.topic}-{tp.partition} went back from {partition.expected} to "

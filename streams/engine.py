@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from schemas.decoding import DecodedBatch, decode_transactions
-from schemas.errors import InvariantError
+from schemas.errors import FencedError, InvariantError
 from schemas.mark import Mark
 from scoring.advance import Advanced, Events, advance
 from scoring.business_calendar import BusinessCalendar
 from scoring.states import UNKNOWN_US, States
 from scoring.timeline import Timeline
+from state.checkpoints import refusal
 from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
 from state.fields import FIELDS, SCORE_FIELDS
 from state.store import Checkpoint, SliceCommit, Store
@@ -84,28 +85,36 @@ class SliceEngine(Holdings):
         self._generation_us = int(settings.dedup_horizon_days * _US_PER_DAY)
 
     async def process(
-        self, topic: str, partition: int, records: Sequence[Record]
+        self, topic: str, partition: int, records: Sequence[Record], read_from: int = 0
     ) -> Committed | None:
         """Count a run of records of one topic partition as one slice.
+
+        Parameters
+        ----------
+        read_from : int
+            Where reading went on: from there to the first record the log holds nothing.
 
         Returns
         -------
         Committed or None
-            None if all had been counted before, or a mark of the journal holds them back until the
-            other topic has come to it: `next_offsets` says how far it went.
+            None if all had been counted before, or the journal holds them back until the other topic
+            has come as far as it once was: `next_offsets` says how far it went.
 
         Raises
         ------
         FencedError
-            Another worker owns the partition or Redis is not where we left it: `resync`.
+            Another worker owns the partition, Redis is not where we left it, or the records were read
+            before we found that out, and others come before them: `resync`.
         StoreUnavailableError
             Whether the slice was written is not known: `resync`.
         """
         owned = self._own(partition)
         async with owned.lock:
-            await self._come_to_marks(owned)
             start = owned.checkpoint.next_offsets[topic]
-            end = owned.ahead[0].offsets[topic] if owned.ahead else math.inf
+            if read_from > start:
+                raise FencedError(f"{topic}-{partition} is at {start}, not at {read_from}")
+            await self._come_to_marks(owned)
+            end = self._held_back_from(owned, topic)
             fresh = [record for record in records if start <= record.offset < end]
             if not fresh:
                 return None
@@ -148,6 +157,14 @@ class SliceEngine(Holdings):
             if before.mark is None or before.mark.reading != topic:
                 mark = self._mark(owned, clock_us=before.clock_us, reading=topic)
             return await self._commit(owned, after, advanced, messages, mark=mark)
+
+    @staticmethod
+    def _held_back_from(owned: Owned, topic: str) -> float:
+        """Offset from which a topic's records must wait."""
+        if owned.ahead:
+            return owned.ahead[0].offsets[topic]
+        waits = owned.repeats and owned.told_to is not None and owned.told_to[0] != topic
+        return owned.checkpoint.next_offsets[topic] if waits else math.inf
 
     def _mark(
         self,
@@ -204,7 +221,7 @@ class SliceEngine(Holdings):
         """The partition's clock if nothing is left to read: by the wall where that is meant."""
         owned = self._own(partition)
         checkpoint = owned.checkpoint
-        if owned.ahead:
+        if owned.repeats:
             return checkpoint.clock_us
         by_wall = self.settings.clock is Clock.WALL or (
             self.settings.clock is Clock.AUTO and checkpoint.live
@@ -230,7 +247,7 @@ class SliceEngine(Holdings):
         async with owned.lock:
             await self._come_to_marks(owned)
             reached_us = owned.checkpoint.clock_us
-            clock_us = reached_us if owned.ahead else max(clock_us, reached_us)
+            clock_us = reached_us if owned.repeats else max(clock_us, reached_us)
             until_us = clock_us - self._lateness_us
             ids = await self.store.due(partition, until_us, self.settings.sweep_customers_max)
             if not ids:
@@ -238,23 +255,28 @@ class SliceEngine(Holdings):
                 return None
             states, _ = await self._load(owned, ids)
             committed = await self._settle(owned, states, clock_us)
-            owned.next_due_us = await self.store.next_due_us(partition)
+            # Not asked of the store here: what was committed must be handed on, whoever is away.
+            owned.next_due_us = UNKNOWN_US
             return committed
 
     async def adopt(self, partition: int, version: str) -> Committed | None:
-        """Take a scorecard into use, as of the partition's clock; None if it already is."""
+        """Take a scorecard into use, as of the partition's clock; None if it is not newer.
+
+        Nobody goes back to one: whether a customer had left it would depend on who was met when.
+        """
         owned = self._own(partition)
         async with owned.lock:
-            if owned.ahead or owned.timeline.card.version == version:
-                return None
             if version not in self.scorecards:
                 await self.load_scorecards()
+            card, used = self.scorecards[version], owned.timeline.card.scorecard
+            if owned.repeats or card.number <= used.number:
+                return None
             clock_us = owned.checkpoint.clock_us
             if owned.checkpoint.mark is None:  # nothing was ever scored here
                 timeline = self._timeline([(UNKNOWN_US, version)])
             else:
                 timeline = self._timeline(owned.timeline.adoptions)
-                timeline.adopt(clock_us, self.scorecards[version])
+                timeline.adopt(clock_us, card)
             after = replace(owned.checkpoint, adoptions=tuple(timeline.adoptions))
             mark = self._mark(owned, clock_us=clock_us, scorecard=version)
             committed = await self._commit(owned, after, self._nothing(owned), [], mark=mark)
@@ -298,7 +320,14 @@ class SliceEngine(Holdings):
         absent = np.flatnonzero(missing)
         wanted = [ids[row] for row in absent.tolist()]
         stored = await self.store.load_many(owned.partition, wanted)
-        loaded = decode_rows(wanted, stored, owned.timeline, self._topics)
+        try:
+            loaded = decode_rows(wanted, stored, owned.timeline, self._topics)
+        except KeyError:  # a scorecard that we never adopted: was it another worker?
+            held = await self.store.checkpoint(owned.partition)
+            refused = refusal(owned.partition, held, owned.checkpoint)
+            if refused is not None:
+                raise refused from None
+            raise
         loaded.numbers["sample_rank"] = [sample_rank(customer_id) for customer_id in wanted]
         newcomers = sum(fields is None for fields in stored)
         states = States.blank(ids)

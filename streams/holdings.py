@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 from uuid import uuid4
 
 from schemas.errors import FencedError
 from schemas.mark import Mark
-from schemas.scorecard import Origin, Scorecard
+from schemas.scorecard import Scorecard
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.states import UNKNOWN_US
 from scoring.timeline import Timeline
@@ -35,6 +36,9 @@ class Journal(Protocol):
     async def scorecards(self) -> dict[str, bytes]:
         """All scorecards ever published, by version."""
 
+    async def end(self, topic: str, partition: int) -> int:
+        """Offset after the last record of an input topic's partition."""
+
 
 class EmptyJournal:
     """The journal of an installation whose Redis is never rolled back."""
@@ -47,10 +51,23 @@ class EmptyJournal:
         """See `Journal.scorecards`."""
         return {}
 
+    async def end(self, topic: str, partition: int) -> int:
+        """See `Journal.end`."""
+        return 0
+
 
 @dataclass(slots=True)
 class Owned:
-    """One partition of ours; `ahead` are marks to come to again before deciding anything anew."""
+    """One partition of ours.
+
+    Attributes
+    ----------
+    ahead : deque of Mark
+        To come to again before deciding anything anew.
+    told_to : (input topic, offset)
+        What the last mark says is read, and where its log ended when the partition was opened: so
+        far changes may have been told that Redis has lost.
+    """
 
     partition: int
     checkpoint: Checkpoint
@@ -59,7 +76,16 @@ class Owned:
     next_due_us: int
     rescore_cursor: int | None = None
     ahead: deque[Mark] = field(default_factory=deque)
+    told_to: tuple[str, int] | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it may be on ground where it was before: then it decides nothing anew."""
+        if self.ahead or self.told_to is None:
+            return bool(self.ahead)
+        topic, offset = self.told_to
+        return self.checkpoint.next_offsets[topic] < offset
 
 
 class Holdings:
@@ -123,15 +149,16 @@ class Holdings:
 
     async def _open(self, partition: int, checkpoint: Checkpoint) -> Owned:
         ahead = await self.journal.ahead_of(partition, checkpoint)
-        await self.load_scorecards()
-        if ahead:
-            await self._restore_scorecards(ahead[-1].scorecard)
         adoptions = checkpoint.adoptions
         if not adoptions:
-            current = ahead[0].scorecard if ahead else await self.store.current_scorecard()
-            card = self.scorecards[current] if current else await self._bootstrap()
-            adoptions = ((UNKNOWN_US, card.version),)
+            first = ahead[0].scorecard if ahead else await self._in_use()
+            adoptions = ((UNKNOWN_US, first),)
             checkpoint = replace(checkpoint, adoptions=adoptions)
+        await self._know([version for _, version in adoptions] + [m.scorecard for m in ahead])
+        last = ahead[-1] if ahead else checkpoint.mark
+        told_to = None
+        if last is not None:
+            told_to = last.reading, await self.journal.end(last.reading, partition)
         timeline = self._timeline(adoptions)
         offsets = {topic: checkpoint.next_offsets.get(topic, 0) for topic in self._topics}
         return Owned(
@@ -142,31 +169,43 @@ class Holdings:
             next_due_us=await self.store.next_due_us(partition),
             rescore_cursor=0 if timeline.current else None,
             ahead=deque(ahead),
+            told_to=told_to,
         )
 
     def _timeline(self, adoptions: Sequence[Adoption]) -> Timeline:
         return Timeline([(moment, self.scorecards[version]) for moment, version in adoptions])
 
-    async def _bootstrap(self) -> Scorecard:
-        card = bootstrap_scorecard(
+    async def _in_use(self) -> str:
+        """Version to begin a partition with."""
+        version = await self.store.current_scorecard()
+        await self.load_scorecards()  # only now: it was kept before it was named
+        return version if version in self.scorecards else self.bootstrap.version
+
+    @cached_property
+    def bootstrap(self) -> Scorecard:
+        """What the first purchases are scored by, if nobody kept another one before us."""
+        return bootstrap_scorecard(
             self.settings.family,
             hysteresis=self.settings.hysteresis,
             lifecycle=self.settings.lifecycle,
         )
-        await self.store.save_scorecard(
-            card.version, card.model_dump_json().encode(), current=False
-        )
-        await self.load_scorecards()
-        return self.scorecards[card.version]
 
-    async def _restore_scorecards(self, last: str) -> None:
-        """Bring back what a flushed Redis lost of the scorecards; `last` was the one in use."""
-        for version, body in (await self.journal.scorecards()).items():
-            await self.store.save_scorecard(version, body, current=False)
+    async def _know(self, versions: Sequence[str]) -> None:
+        """Have scorecards in memory; what Redis has lost of them is in Kafka, or was never told."""
+        wanted = set(versions)
         await self.load_scorecards()
-        card = self.scorecards[last]
-        if card.origin is not Origin.BOOTSTRAP and await self.store.current_scorecard() is None:
-            await self.store.save_scorecard(last, card.model_dump_json().encode(), current=True)
+        if not wanted <= self.scorecards.keys():
+            await self._keep(await self.journal.scorecards())
+        if not wanted <= self.scorecards.keys():
+            await self._keep({self.bootstrap.version: self.bootstrap.model_dump_json().encode()})
+
+    async def _keep(self, bodies: Mapping[str, bytes]) -> None:
+        for version, body in bodies.items():
+            await self.store.save_scorecard(version, body, current=False)
+        await self.load_scorecards()  # as they were kept before us, if they were
+        for version, body in bodies.items():
+            if version not in self.scorecards:  # Redis has lost it again
+                self.scorecards[version] = Scorecard.model_validate_json(body)
 
     async def load_scorecards(self) -> None:
         """Learn of scorecards published since."""
@@ -174,8 +213,29 @@ class Holdings:
             if version not in self.scorecards:
                 self.scorecards[version] = Scorecard.model_validate_json(body)
 
+    async def newest_scorecard(self) -> str | None:
+        """Version that every partition is to adopt, named to Redis again if it has forgotten it.
+
+        None until there is one beside the bootstrap scorecard.
+        """
+        version = await self.store.current_scorecard()
+        await self.load_scorecards()
+        known = self.scorecards.get(version or "")
+        used = [owned.timeline.card.version for owned in self.owned.values()]
+        used += [owned.ahead[-1].scorecard for owned in self.owned.values() if owned.ahead]
+        newest = max((self.scorecards[one] for one in used), key=_number, default=known)
+        if newest is None or newest.number <= (known.number if known else 0):
+            return None if known is None else known.version
+        body = newest.model_dump_json().encode()
+        await self.store.save_scorecard(newest.version, body, current=True)
+        return newest.version
+
     def _own(self, partition: int) -> Owned:
         owned = self.owned.get(partition)
         if owned is None:
             raise FencedError(f"partition {partition} is not ours")
         return owned
+
+
+def _number(card: Scorecard) -> int:
+    return card.number

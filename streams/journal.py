@@ -22,6 +22,7 @@ from streams.kafka_refusals import kafka_error
 from streams.settings import Settings
 
 _PAGE = 64  # marks read first, from the end; twice as many each time that this was not enough
+_LAST_RECORDS = 4  # likewise, of an input topic: most often one is enough
 _READ_MS = 200
 _READ_SECONDS_MAX = 30.0
 
@@ -77,6 +78,32 @@ class KafkaJournal:
                 raise kafka_error(self._settings, error, "did not show the scorecards") from error
         return {record.key.decode(): record.value for record in records}
 
+    async def end(self, topic: str, partition: int) -> int:
+        """Offset after the last record of an input topic's partition, whatever markers follow it.
+
+        Raises
+        ------
+        ConfigurationError
+            Kafka refuses us.
+        BrokerUnavailableError
+            It does not answer.
+        """
+        async with self._lock:
+            try:
+                consumer = await self._open()
+                tp = TopicPartition(topic, partition)
+                consumer.assign([tp])
+                first, end = await self._bounds(tp)
+                page = _LAST_RECORDS
+                while True:
+                    start = max(first, end - page)
+                    records = await self._read(tp, start, end)
+                    if records or start == first:
+                        return records[-1].offset + 1 if records else start
+                    page *= 2
+            except KafkaError as error:
+                raise kafka_error(self._settings, error, "did not show its end") from error
+
     async def _bounds(self, tp: TopicPartition) -> tuple[int, int]:
         first = await self._consumer.beginning_offsets([tp])
         return first[tp], (await self._consumer.end_offsets([tp]))[tp]
@@ -91,7 +118,7 @@ class KafkaJournal:
         while True:
             start = max(first, end - page)
             marks = [decode_mark(record.value) for record in await self._read(tp, start, end)]
-            if start == first or (marks and not is_ahead(marks[0], checkpoint)):
+            if start == first or (marks and is_behind(marks[0], checkpoint.mark)):
                 return marks
             page *= 2
 
@@ -110,6 +137,7 @@ class KafkaJournal:
                 bootstrap_servers=self._settings.kafka,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                isolation_level="read_committed",  # as purchases are read
                 fetch_max_wait_ms=self._settings.fetch_max_wait_ms,
                 **kafka_access(self._settings),
             )
@@ -138,11 +166,17 @@ async def _in_time() -> AsyncIterator[None]:
         ) from None
 
 
-def is_ahead(mark: Mark, checkpoint: Checkpoint) -> bool:
-    """Whether a partition that stands at a checkpoint has yet to come to a mark."""
-    offsets = checkpoint.next_offsets
-    return mark.clock_us > checkpoint.clock_us or any(
-        offset > offsets.get(topic, 0) for topic, offset in mark.offsets.items()
+def is_behind(mark: Mark, last: Mark | None) -> bool:
+    """Whether a mark comes before the last one that a partition has come to.
+
+    One at the very same place may come before it or after.
+    """
+    if last is None:
+        return False
+    places = [(mark.clock_us, last.clock_us)]
+    places += [(offset, last.offsets.get(topic, 0)) for topic, offset in mark.offsets.items()]
+    return all(here <= there for here, there in places) and any(
+        here < there for here, there in places
     )
 
 

@@ -99,6 +99,7 @@ class Ownership:
 
     async def _settle(self, partition: int, step: Step) -> Checkpoint | None:
         """Take a step, publish what was committed before it; as often as it takes."""
+        what = f"partition {partition}"
 
         async def attempt() -> Checkpoint | None:
             await self._check()
@@ -107,10 +108,12 @@ class Ownership:
             )  # Kafka shall have all our marks before we look for them there
             checkpoint = await step(partition)
             if checkpoint is not None:
-                await self._relay.recover(partition)
+                # Whoever publishes trims all that came before: nothing may be committed until then.
+                async with self._engine.owned[partition].lock:
+                    await outlast(what, partial(self._relay.recover, partition))
             return checkpoint
 
-        return await outlast(f"partition {partition}", attempt)
+        return await outlast(what, attempt)
 
     async def watch_forever(self) -> None:
         """Notice a Redis that is not where we left it though there is nothing to commit."""

@@ -31,11 +31,14 @@ class RecordBatch:
         Where the records come from.
     records : list of aiokafka ConsumerRecord
         At least one; `.offset .timestamp .key .value .headers`, offsets ascending.
+    read_from : int
+        Where reading went on: from there to the first record the log holds nothing.
     """
 
     topic: str
     partition: int
     records: list[Any]
+    read_from: int
 
     @property
     def first_offset(self) -> int:

@@ -47,7 +47,8 @@ class OutboxRelay:
         self._journal = journal
         self._store = store
         self._publisher = publisher
-        self._waiting: asyncio.Queue[Committed] = asyncio.Queue(entries_max)
+        self._entries_max = entries_max
+        self._waiting: asyncio.Queue[Committed] = asyncio.Queue()
         self._waiting_bytes = 0
         self._lighter = asyncio.Event()
 
@@ -64,14 +65,21 @@ class OutboxRelay:
         return count
 
     async def submit(self, committed: Committed) -> None:
-        """Hand over a slice just committed; waits while too many are unpublished."""
+        """Hand over a slice just committed, at once; then wait while too many are unpublished.
+
+        Whoever waited first could be overtaken: what came later would be published, and all that
+        came before it trimmed.
+        """
         if not committed.entry:
             return
-        while self._waiting_bytes >= _WAITING_BYTES_MAX:
+        self._waiting.put_nowait(committed)
+        self._waiting_bytes += committed.outbox_bytes
+        while (
+            self._waiting.qsize() > self._entries_max
+            or self._waiting_bytes - committed.outbox_bytes >= _WAITING_BYTES_MAX
+        ):
             self._lighter.clear()
             await self._lighter.wait()
-        self._waiting_bytes += committed.outbox_bytes
-        await self._waiting.put(committed)
 
     async def run(self) -> None:
         """Publish for ever, waiting out servers that are away; ends by cancellation or an error."""
@@ -82,6 +90,7 @@ class OutboxRelay:
                 batch.append(self._waiting.get_nowait())
                 count += len(batch[-1].messages)
                 size += batch[-1].outbox_bytes
+            self._lighter.set()
             messages = [message for committed in batch for message in committed.messages]
             await outlast("publishing", partial(self._publish, messages))
             through = {committed.partition: committed.entry for committed in batch}

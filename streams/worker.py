@@ -135,12 +135,13 @@ class ScoringWorker:
 
     async def count(self, batch: RecordBatch) -> bool:
         """Process a batch in slices; False if it must not be acknowledged."""
-        topic, partition = batch.topic, batch.partition
+        topic, partition, read_from = batch.topic, batch.partition, batch.read_from
         for records in batch.slices(self.settings.slice_records_max, _SLICE_BYTES_MAX):
+            step = partial(self.engine.process, topic, partition, records, read_from)
             done = -1
             while done <= records[-1].offset:
                 before = done
-                if not await self._try(partition, self.engine.process, topic, partition, records):
+                if not await self._try(partition, step):
                     return False
                 owned = self.engine.owned.get(partition)
                 if owned is None:  # given up meanwhile
@@ -150,6 +151,7 @@ class ScoringWorker:
                     await self._consumer.seek_partition(TP(topic, partition), done)
                     await asyncio.sleep(_HELD_BACK_SECONDS)
                     return False
+            read_from = records[-1].offset + 1
         return True
 
     async def _try(
@@ -200,7 +202,7 @@ class ScoringWorker:
         """Take a new scorecard into use, then re-score everyone in the background."""
         await self.ready.wait()
         while True:
-            version = await outlast("following scorecards", self.store.current_scorecard)
+            version = await outlast("following scorecards", self.engine.newest_scorecard)
             for partition in list(self.engine.owned):
                 if version is not None and partition in self.engine.owned:
                     await self._adopt(partition, version)
@@ -241,18 +243,21 @@ class ScoringWorker:
                 await outlast("learning", partial(self._publish_scorecard, lesson.scorecard))
 
     async def _scorecard_in_use(self) -> Scorecard:
-        await self.engine.load_scorecards()
-        version = await self.store.current_scorecard()
-        if version is not None:
-            return self.engine.scorecards[version]
-        return next(iter(self.engine.owned.values())).timeline[0].scorecard  # the bootstrap one
+        version = await self.engine.newest_scorecard()
+        bootstrap = self.engine.bootstrap
+        return self.engine.scorecards.get(version or bootstrap.version, bootstrap)
 
     async def _publish_scorecard(self, card: Scorecard) -> None:
-        """Kafka has a scorecard before any partition adopts it, so that it can never be lost."""
+        """Kafka has a scorecard before any partition adopts it, so that it can never be lost.
+
+        Nor is its number given again where Redis has lost it: workers may still score by it.
+        """
+        told = await self.journal.scorecards() | await self.store.scorecards()
+        taken = [Scorecard.model_validate_json(body).number for body in told.values()]
+        card = card.model_copy(update={"number": max([card.number - 1, *taken]) + 1})
         version, body = card.version, card.model_dump_json().encode()
         await self.store.save_scorecard(version, body, current=False)
-        kept = Scorecard.model_validate_json((await self.store.scorecards())[version])
-        await self.publisher.publish([scorecard_message(kept, self.settings)])
+        await self.publisher.publish([scorecard_message(card, self.settings)])
         await self.store.save_scorecard(version, body, current=True)
 
     async def beat_forever(self) -> None:

@@ -76,6 +76,10 @@ class MarksOf:
         """None: the replay brings them."""
         return {}
 
+    async def end(self, topic: str, partition: int) -> int:
+        """A replay decides nothing anew, and need not be kept from it."""
+        return 0
+
 
 async def marks_to(
     log: LogReader, settings: Settings, partition: int, held: Checkpoint

@@ -56,6 +56,9 @@ class World:
         mine = (m for m in self.published if m.topic == SETTINGS.scorecards_topic)
         return self.cards | {m.key.decode(): m.value for m in mine}
 
+    async def end(self, topic: str, partition: int) -> int:
+        return len(self.logs[topic])
+
     def publish(self, committed: Committed | None) -> bool:
         if committed is not None:
             self.published += committed.messages

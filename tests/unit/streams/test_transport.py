@@ -228,7 +228,7 @@ async def test_lag_counts_from_the_first_unacknowledged_offset(consumer: BatchCo
 
 
 async def test_schema_hands_the_batch_on_untouched(app: faust.App) -> None:
-    batch = RecordBatch("transactions", 0, records(3, 5))
+    batch = RecordBatch("transactions", 0, records(3, 5), 3)
     decode = RecordBatchSchema().compile(app)
     event = await decode(message_of(batch, 7), propagate=True)
     assert event.value is batch
@@ -253,14 +253,14 @@ def test_slices_hold_so_many_records_and_bytes_and_one_record_at_least(
         SizedRecord(offset, None if size is None else b"x" * size)
         for offset, size in enumerate(sizes)
     ]
-    slices = list(RecordBatch("transactions", 0, found).slices(3, 100))
+    slices = list(RecordBatch("transactions", 0, found, 0).slices(3, 100))
     assert [len(part) for part in slices] == runs
     assert [record for part in slices for record in part] == found
 
 
 def test_long_keys_count_towards_the_size_of_a_slice() -> None:
     found = [SizedRecord(offset, None, b"k" * 60) for offset in range(3)]
-    assert [len(part) for part in RecordBatch("t", 0, found).slices(3, 100)] == [1, 1, 1]
+    assert [len(part) for part in RecordBatch("t", 0, found, 0).slices(3, 100)] == [1, 1, 1]
 
 
 async def test_codec_that_is_not_installed_is_named_and_ends_the_reading(
