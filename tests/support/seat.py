@@ -13,10 +13,17 @@ from pydantic import SecretStr
 
 from ops.security.access import access_variables
 from ops.stack.local import LocalStack
+from ops.stack.topics import declared_topics
 from streams.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND_SECONDS_MAX = 60.0
+WAIT_SECONDS_MAX = 60.0
+CONFIG, AWAY = 78, 69  # exit codes
+
+PARTITIONS = 4
+SETTINGS = Settings.model_construct()
+TOPICS = [topic.name for topic in declared_topics(SETTINGS, PARTITIONS)]
 
 
 class Seat:
@@ -104,3 +111,10 @@ class Seat:
             password=settings.redis_password.get_secret_value(),
             ssl_ca_certs=str(settings.redis_ca),
         )
+
+
+def secrets_of(stack: LocalStack) -> list[str]:
+    assert stack.secure is not None
+    found = list(stack.secure.folder.glob("users/*/EVERSCORE_*_PASSWORD"))
+    assert len(found) == 9
+    return [path.read_text() for path in found]

@@ -1,0 +1,1 @@
+"""Kafka and Redis behind locks, for real."""
