@@ -56,6 +56,10 @@ class WrongCurrencyError(InvalidTransactionError):
     """A transaction is in another currency than the configured one."""
 
 
+class InvalidErasureError(InvalidTransactionError):
+    """A record that asks to forget a customer, and does not say whom or since when."""
+
+
 class CustomerTotalError(InvalidTransactionError):
     """A transaction would carry a sum of its customer beyond what the ledger keeps."""
 

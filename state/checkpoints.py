@@ -15,7 +15,7 @@ from state.codec import parse_times
 from state.store import Checkpoint
 
 _OFFSET = "next_offset:"
-COUNTERS = ("applied", "duplicates", "dead", "forwarded", "customers")
+COUNTERS = ("applied", "duplicates", "dead", "forwarded", "erased", "customers")
 
 
 def guard_fields(checkpoint: Checkpoint) -> list[str]:

@@ -64,7 +64,7 @@ def reading_probes(keys: Keys) -> dict[str, list[Command]]:
     """Commands that change nothing, by their names in an ACL, on every kind of key they serve."""
     checkpoint, due, outbox = keys.partition(0), keys.due(0), keys.outbox(0)
     customer = keys.customer(0, _NO_KEY)
-    hashes = (keys.installation, keys.scorecards, checkpoint)
+    hashes = (keys.installation, keys.scorecards, checkpoint, keys.tombstones(0))
     return {
         "ping": [("PING",)],
         "info": [("INFO",)],
@@ -83,14 +83,16 @@ def reading_probes(keys: Keys) -> dict[str, list[Command]]:
 def writing_probes(keys: Keys) -> dict[str, list[Command]]:
     """Commands that may only be queued and then forgotten, by their names in an ACL."""
     checkpoint, due, outbox = keys.partition(0), keys.due(0), keys.outbox(0)
-    customer = keys.customer(0, _NO_KEY)
+    customer, tombstones = keys.customer(0, _NO_KEY), keys.tombstones(0)
     return {
         "script|load": [("SCRIPT", "LOAD", "return 1")],
-        "hset": [("HSET", key, "field", "") for key in (checkpoint, customer)],
+        "hset": [("HSET", key, "field", "") for key in (checkpoint, customer, tombstones)],
         "hsetnx": [("HSETNX", key, "field", "") for key in (keys.installation, keys.scorecards)],
         "hincrby": [("HINCRBY", checkpoint, "epoch", "1")],
         "set": [("SET", keys.current_scorecard, _NO_KEY)],
         "zadd": [("ZADD", due, "0", _NO_KEY)],
+        "del": [("DEL", customer)],
+        "zrem": [("ZREM", due, _NO_KEY)],
         "xadd": [("XADD", outbox, "*", "messages", "")],
         "xtrim": [("XTRIM", outbox, "MINID", "0")],
     }

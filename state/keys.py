@@ -60,6 +60,10 @@ class Keys:
         """Every customer by time of review, a sorted set; +inf where silence changes nothing."""
         return self._of(partition, f"due:{partition}")
 
+    def tombstones(self, partition: int) -> str:
+        """Tombstones of customers erased, under other names; a hash of `<until, µs> <sequence>`."""
+        return self._of(partition, f"erased:{partition}")
+
     @property
     def installation(self) -> str:
         """What may never change: partition count, time zone, currency; a hash."""

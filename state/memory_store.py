@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from scoring.states import NEVER_US
 from state.checkpoints import refusal
-from state.store import Checkpoint, Fields, SliceCommit
+from state.store import Checkpoint, Fields, SliceCommit, Tombstone
 
 
 class MemoryStore:
@@ -18,6 +18,7 @@ class MemoryStore:
         self.hashes: dict[tuple[int, str], dict[str, bytes]] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
         self.due_at: dict[int, dict[str, float]] = {}
+        self.erased: dict[int, dict[str, Tombstone]] = {}
         self._outboxes: dict[int, dict[int, bytes]] = {}
         self._entries = 0
         self._installation: dict[str, str] = {}
@@ -60,6 +61,10 @@ class MemoryStore:
             self.hashes[commit.partition, customer_id] = fields
         reviews = self.due_at.setdefault(commit.partition, {})
         reviews.update(zip(commit.customer_ids, commit.due_at, strict=True))
+        for gone in commit.erased:
+            self.hashes.pop((commit.partition, gone.customer_id), None)
+            reviews.pop(gone.customer_id, None)
+            self.erased.setdefault(commit.partition, {})[gone.name] = gone.tombstone
         self.checkpoints[commit.partition] = replace(
             commit.after,
             epoch=held.epoch,
@@ -72,6 +77,10 @@ class MemoryStore:
         self._entries += 1
         self._outboxes.setdefault(commit.partition, {})[self._entries] = commit.outbox
         return f"{self._entries}-0"
+
+    async def tombstones(self, partition: int) -> dict[str, Tombstone]:
+        """See `Store.tombstones`."""
+        return dict(self.erased.get(partition, {}))
 
     async def due(self, partition: int, until_us: int, limit: int) -> list[str]:
         """See `Store.due`."""

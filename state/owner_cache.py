@@ -20,6 +20,7 @@ class OwnerCache:
     def __init__(self, capacity: int) -> None:
         self._capacity = max(capacity, 1)
         self._slots: OrderedDict[str, int] = OrderedDict()
+        self._free: list[int] = []
         self._rows = States.blank([""] * min(self._capacity, 1024))
 
     def __len__(self) -> int:
@@ -63,15 +64,27 @@ class OwnerCache:
         self._rows.ids_previous[slots] = states.ids_previous
         self._rows.ids_current[slots] = states.ids_current
 
+    def drop(self, customer_id: str) -> None:
+        """Forget one, and everything of theirs."""
+        slot = self._slots.pop(customer_id, None)
+        if slot is not None:
+            blank = States.blank([""])
+            for name in ("numbers", "days", "ids_previous", "ids_current"):
+                getattr(self._rows, name)[slot] = getattr(blank, name)[0]
+            self._free.append(slot)
+
     def clear(self) -> None:
         """Forget everyone."""
         self._slots.clear()
+        self._free.clear()
         self._rows = States.blank([""] * min(self._capacity, 1024))
 
     def _slot(self, customer_id: str) -> int:
         slot = self._slots.get(customer_id)
         if slot is None:
-            if len(self._slots) >= self._capacity:
+            if self._free:
+                slot = self._free.pop()
+            elif len(self._slots) >= self._capacity:
                 slot = self._slots.popitem(last=False)[1]
             else:
                 slot = len(self._slots)

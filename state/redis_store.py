@@ -16,7 +16,7 @@ from state.inspection import RedisFacts, RedisInspection
 from state.keys import Keys
 from state.redis_access import RedisAccess
 from state.redis_link import RedisLink
-from state.store import Checkpoint, Fields, SliceCommit
+from state.store import Checkpoint, Fields, SliceCommit, Tombstone
 
 OLDEST_VERSION = (6, 2)
 
@@ -122,13 +122,22 @@ class RedisStore:
                 "fields": commit.fields,
                 "ids": commit.customer_ids,
                 "rows": [row[:-1] for row in commit.rows] if packed else commit.rows,
+                "erased": [
+                    (gone.customer_id, gone.name, " ".join(map(str, gone.tombstone)))
+                    for gone in commit.erased
+                ],
                 "due": ["+inf" if at == float("inf") else repr(at) for at in commit.due_at],
             }
         )
         ledgers = [row[-1] for row in commit.rows] if packed else []
         async with self._reachable():
             done, result = await self._commit(
-                keys=[keys.partition(partition), keys.outbox(partition), keys.due(partition)],
+                keys=[
+                    keys.partition(partition),
+                    keys.outbox(partition),
+                    keys.due(partition),
+                    keys.tombstones(partition),
+                ],
                 args=[
                     keys.customer_prefix(partition),
                     payload,
@@ -140,6 +149,12 @@ class RedisStore:
             held = read_checkpoint(_fields_of(result))
             raise refusal(partition, held, commit.before) or FencedError(f"partition {partition}")
         return str(result.decode())
+
+    async def tombstones(self, partition: int) -> dict[str, Tombstone]:
+        """See `Store.tombstones`."""
+        async with self._reachable():
+            found = await self._redis.hgetall(self._keys.tombstones(partition))
+        return {name.decode(): Tombstone(*map(int, value.split())) for name, value in found.items()}
 
     async def due(self, partition: int, until_us: int, limit: int) -> list[str]:
         """See `Store.due`."""

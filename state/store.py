@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from schemas.mark import Mark
 from scoring.states import UNKNOWN_US
@@ -38,8 +38,9 @@ class Checkpoint:
         microseconds since 1970 UTC.
     live : bool
         Some record arrived about when it happened, so silence may be measured by the wall clock.
-    applied, duplicates, dead, forwarded, customers : int
-        Records counted, counted before, dead-lettered, sent to their home partition; customers known.
+    applied, duplicates, dead, forwarded, erased, customers : int
+        Records counted, counted before, dead-lettered, sent to their home partition, set aside because
+        their customers were erased; customers known.
     adoptions : tuple of Adoption
         Scorecards in order of their adoption.
     mark : Mark or None
@@ -57,6 +58,7 @@ class Checkpoint:
     duplicates: int = 0
     dead: int = 0
     forwarded: int = 0
+    erased: int = 0
     customers: int = 0
     adoptions: tuple[Adoption, ...] = ()
     mark: Mark | None = None
@@ -64,6 +66,38 @@ class Checkpoint:
     def moved(self, topic: str, next_offset: int) -> Checkpoint:
         """The same with one topic's next offset changed."""
         return replace(self, next_offsets={**self.next_offsets, topic: next_offset})
+
+
+class Tombstone(NamedTuple):
+    """What is kept of a customer erased.
+
+    Attributes
+    ----------
+    until_us : int
+        What occurred until then never counts again; event time, microseconds since 1970 UTC.
+    sequence : int
+        Of the last change told: should the customer come back, the next one bears the next.
+    """
+
+    until_us: int
+    sequence: int
+
+
+class Gone(NamedTuple):
+    """A customer whose state goes with a commit.
+
+    Attributes
+    ----------
+    customer_id : str
+        Not kept.
+    name : str
+        Kept in its stead, see `schemas.erasure.tombstone_name`.
+    tombstone : Tombstone
+    """
+
+    customer_id: str
+    name: str
+    tombstone: Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +117,8 @@ class SliceCommit:
         Messages to publish, see `state.codec.pack_messages`; empty for none.
     fields : names of the fields written
         All, the packed ledger last, or only `SCORE_FIELDS`.
+    erased : list of Gone
+        None of them is among `customer_ids`.
     """
 
     partition: int
@@ -93,6 +129,7 @@ class SliceCommit:
     due_at: Sequence[float] = ()
     outbox: bytes = b""
     fields: Sequence[str] = FIELDS
+    erased: Sequence[Gone] = ()
 
 
 class Store(Protocol):
@@ -129,6 +166,9 @@ class Store(Protocol):
         FencedError
             The checkpoint is not `commit.before`; nothing was written.
         """
+
+    async def tombstones(self, partition: int) -> dict[str, Tombstone]:
+        """Of all customers ever erased, by `Gone.name`."""
 
     async def due(self, partition: int, until_us: int, limit: int) -> list[str]:
         """Customers whose review time has come, the earliest first."""

@@ -144,7 +144,7 @@ def build_app(settings: Settings, store: Store) -> faust.App:
     async def samples(stream: Any) -> None:
         async for event in stream.noack().events():
             for record in event.value.records:
-                worker.learner.keeper.report(record.value)
+                worker.learner.keeper.report(record.key, record.value)
             event.ack()
 
     app.agent(batch_topic(app, *settings.input_topics), name="transactions")(transactions)

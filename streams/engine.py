@@ -8,65 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from schemas.decoding import DecodedBatch, decode_transactions
-from schemas.errors import FencedError, InvariantError
-from schemas.mark import Mark
-from scoring.advance import Advanced, Events, advance
-from scoring.business_calendar import BusinessCalendar
-from scoring.states import UNKNOWN_US, States
-from scoring.timeline import Timeline
-from state.checkpoints import refusal
-from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
-from state.fields import FIELDS, SCORE_FIELDS
-from state.store import Checkpoint, SliceCommit, Store
-from streams.holdings import Holdings, Journal, Owned
-from streams.homes import home_partition, sample_rank
-from streams.messages import (
-    Record,
-    change_messages,
-    dead_letters,
-    detours,
-    mark_message,
-    scorecard_message,
-    too_much_in_all,
-)
-from streams.samples import sample_messages
+from schemas.erasure import Erasure, is_erasure, read_erasure, tombstone_name
+from schemas.errors import FencedError, InvalidErasureError, InvariantError, shown
+from scoring.advance import Events, advance
+from scoring.erasure import erase
+from scoring.states import UNKNOWN_US
+from state.store import Gone, Store, Tombstone
+from streams.holdings import Journal, Owned
+from streams.homes import home_partition
+from streams.messages import Record, dead_letters, detours, too_much_in_all
 from streams.settings import Clock, Settings
+from streams.slices import Committed, Slices
 
 _US_PER_DAY = 86_400_000_000
+_NEVER_ERASED = Tombstone(UNKNOWN_US, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """One slice as committed.
-
-    Attributes
-    ----------
-    partition : int
-    entry : str
-        Outbox entry that holds its messages; empty if there are none.
-    messages : list of Message
-        To be published, in order.
-    customers : int
-        Customers written.
-    outbox_bytes : int
-        Size of the entry.
-    """
-
-    partition: int
-    entry: str
-    messages: list[Message]
-    customers: int
-    outbox_bytes: int
-
-
-class SliceEngine(Holdings):
+class SliceEngine(Slices):
     """Everything a worker does to its partitions' states.
 
     Parameters
@@ -79,9 +44,7 @@ class SliceEngine(Holdings):
         self, store: Store, settings: Settings, partitions: int, journal: Journal | None = None
     ) -> None:
         super().__init__(store, settings, partitions, journal)
-        self.calendar = BusinessCalendar(settings.timezone)
         self._limits = settings.decoding_limits
-        self._lateness_us = int(settings.lateness_seconds * 1e6)
         self._generation_us = int(settings.dedup_horizon_days * _US_PER_DAY)
 
     async def process(
@@ -118,45 +81,81 @@ class SliceEngine(Holdings):
             fresh = [record for record in records if start <= record.offset < end]
             if not fresh:
                 return None
-            batch = decode_transactions(
-                [record.value for record in fresh],
-                [record.timestamp for record in fresh],
-                self._limits,
+            if is_erasure(fresh[0].value, fresh[0].headers):
+                return await self._forget(owned, topic, fresh[0])
+            return await self._count(owned, topic, _until_erasure(fresh))
+
+    async def _count(self, owned: Owned, topic: str, records: Sequence[Record]) -> Committed:
+        batch = decode_transactions(
+            [record.value for record in records],
+            [record.timestamp for record in records],
+            self._limits,
+        )
+        home = self._at_home(owned, batch)
+        gone = home & self._too_late(owned, batch)
+        rows = np.flatnonzero(home & ~gone)
+        ids, inverse = _unique([batch.customer_ids[row] for row in rows.tolist()])
+        states, newcomers = await self._load(owned, ids)
+        arrived_ms = np.array([record.timestamp for record in records], dtype=np.int64)
+        events = self._events(topic, records, batch, rows, inverse, arrived_ms)
+        before = owned.checkpoint
+        advanced = advance(
+            states, events, before.clock_us, owned.timeline, self.calendar, self._lateness_us
+        )
+        rejects = batch.rejects + too_much_in_all(batch, rows[advanced.refused])
+        messages = dead_letters(
+            records, sorted(rejects, key=itemgetter(0)), topic, owned.partition, self.settings
+        )
+        messages += detours(records, batch, home, self.partitions, self.settings)
+        after = replace(
+            before.moved(topic, records[-1].offset + 1),
+            clock_us=advanced.clock_us,
+            live=before.live or self._arrives_live(events, arrived_ms[batch.positions[rows]]),
+            applied=before.applied + len(events) - advanced.duplicates - len(advanced.refused),
+            duplicates=before.duplicates + advanced.duplicates,
+            dead=before.dead + len(rejects),
+            forwarded=before.forwarded + int((~home).sum()),
+            erased=before.erased + int(gone.sum()),
+            customers=before.customers + newcomers,
+        )
+        mark = self._mark_of_reading(owned, topic)
+        return await self._commit(owned, after, advanced, messages, mark=mark)
+
+    async def _forget(self, owned: Owned, topic: str, record: Record) -> Committed:
+        """Erase a customer; who asks for nobody, or at the wrong partition, is a dead letter."""
+        before, partition = owned.checkpoint, owned.partition
+        after = before.moved(topic, record.offset + 1)
+        mark = self._mark_of_reading(owned, topic)
+        try:
+            erasure = self._erasure(owned, record)
+        except InvalidErasureError as error:
+            after = replace(after, dead=before.dead + 1)
+            messages = dead_letters([record], [(0, error)], topic, partition, self.settings)
+            return await self._commit(owned, after, self._nothing(owned), messages, mark=mark)
+        states, unknown = await self._load(owned, [erasure.customer_id])
+        name = tombstone_name(erasure.customer_id)
+        until_us = max(
+            erasure.requested_at_us,
+            int(states.numbers["last_at_us"][0]),  # a clock may have been ahead of ours
+            owned.tombstones.get(name, _NEVER_ERASED).until_us,
+        )
+        silent = advance(
+            states, Events.none(), before.clock_us, owned.timeline, self.calendar, self._lateness_us
+        )
+        source = self._topics.index(topic), record.offset
+        sequence = erase(silent, until_us, source, owned.timeline.card)
+        after = replace(after, customers=before.customers - 1 + unknown)
+        gone = Gone(erasure.customer_id, name, Tombstone(until_us, sequence))
+        return await self._commit(owned, after, silent, [], mark=mark, gone=gone)
+
+    def _erasure(self, owned: Owned, record: Record) -> Erasure:
+        erasure = read_erasure(record.key, record.timestamp, record.headers)
+        home = home_partition(erasure.customer_id, self.partitions)
+        if home != owned.partition:
+            raise InvalidErasureError(
+                f"the erasure of customer {shown(erasure.customer_id)} belongs on partition {home}"
             )
-            home = self._at_home(owned, batch)
-            rows = np.flatnonzero(home)
-            ids, inverse = _unique([batch.customer_ids[row] for row in rows.tolist()])
-            states, newcomers = await self._load(owned, ids)
-            arrived_ms = np.array([record.timestamp for record in fresh], dtype=np.int64)
-            events = self._events(topic, fresh, batch, rows, inverse, arrived_ms)
-            advanced = advance(
-                states,
-                events,
-                owned.checkpoint.clock_us,
-                owned.timeline,
-                self.calendar,
-                self._lateness_us,
-            )
-            rejects = batch.rejects + too_much_in_all(batch, rows[advanced.refused])
-            messages = dead_letters(
-                fresh, sorted(rejects, key=itemgetter(0)), topic, partition, self.settings
-            )
-            messages += detours(fresh, batch, home, self.partitions, self.settings)
-            before = owned.checkpoint
-            after = replace(
-                before.moved(topic, fresh[-1].offset + 1),
-                clock_us=advanced.clock_us,
-                live=before.live or self._arrives_live(events, arrived_ms[batch.positions[rows]]),
-                applied=before.applied + len(events) - advanced.duplicates - len(advanced.refused),
-                duplicates=before.duplicates + advanced.duplicates,
-                dead=before.dead + len(rejects),
-                forwarded=before.forwarded + int((~home).sum()),
-                customers=before.customers + newcomers,
-            )
-            mark = None
-            if before.mark is None or before.mark.reading != topic:
-                mark = self._mark(owned, clock_us=before.clock_us, reading=topic)
-            return await self._commit(owned, after, advanced, messages, mark=mark)
+        return erasure
 
     @staticmethod
     def _held_back_from(owned: Owned, topic: str) -> float:
@@ -165,57 +164,6 @@ class SliceEngine(Holdings):
             return owned.ahead[0].offsets[topic]
         waits = owned.repeats and owned.told_to is not None and owned.told_to[0] != topic
         return owned.checkpoint.next_offsets[topic] if waits else math.inf
-
-    def _mark(
-        self,
-        owned: Owned,
-        *,
-        clock_us: int,
-        scorecard: str | None = None,
-        reading: str | None = None,
-    ) -> Mark:
-        """A decision taken here: what is not said stays as it is."""
-        before = owned.checkpoint
-        last = self._topics[0] if before.mark is None else before.mark.reading
-        return Mark.after(
-            before.mark,
-            offsets=dict(before.next_offsets),
-            clock_us=clock_us,
-            scorecard=scorecard or owned.timeline.card.version,
-            reading=reading or last,
-        )
-
-    async def _come_to_marks(self, owned: Owned) -> None:
-        """Decide again what was decided here before Redis was rolled back."""
-        while owned.ahead and all(
-            owned.checkpoint.next_offsets[topic] >= offset
-            for topic, offset in owned.ahead[0].offsets.items()
-        ):
-            mark = owned.ahead[0]
-            clock_us = max(owned.checkpoint.clock_us, mark.clock_us)
-            timeline = self._timeline(owned.timeline.adoptions)
-            if mark.scorecard != timeline.card.version:
-                timeline.adopt(clock_us, self.scorecards[mark.scorecard])
-            after = replace(
-                owned.checkpoint,
-                clock_us=clock_us,
-                adoptions=tuple(timeline.adoptions),
-                mark=mark,
-            )
-            await self._commit(owned, after, self._nothing(owned), [])
-            self._use(owned, timeline)
-            owned.ahead.popleft()
-
-    def _nothing(self, owned: Owned) -> Advanced:
-        clock_us = owned.checkpoint.clock_us
-        return advance(States.blank([]), Events.none(), clock_us, owned.timeline, self.calendar)
-
-    @staticmethod
-    def _use(owned: Owned, timeline: Timeline) -> None:
-        """Score by a timeline from now on; only after its commit, or a refused one would show."""
-        if timeline.adoptions != owned.timeline.adoptions:
-            owned.timeline = timeline
-            owned.rescore_cursor = 0
 
     def caught_up_clock(self, partition: int, wall_us: int) -> int:
         """The partition's clock if nothing is left to read: by the wall where that is meant."""
@@ -301,43 +249,6 @@ class SliceEngine(Holdings):
             owned.rescore_cursor = cursor or None
             return committed
 
-    async def _settle(self, owned: Owned, states: States, clock_us: int) -> Committed:
-        advanced = advance(
-            states, Events.none(), clock_us, owned.timeline, self.calendar, self._lateness_us
-        )
-        after = replace(owned.checkpoint, clock_us=advanced.clock_us)
-        raised = advanced.clock_us > owned.checkpoint.clock_us
-        mark = self._mark(owned, clock_us=advanced.clock_us) if raised else None
-        return await self._commit(owned, after, advanced, [], SCORE_FIELDS, mark=mark)
-
-    async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
-        """States of customers, and how many of them are new."""
-        cached, found = owned.cache.get(ids)
-        if len(found) == len(ids):
-            return cached, 0
-        missing = np.ones(len(ids), dtype=np.bool_)
-        missing[found] = False
-        absent = np.flatnonzero(missing)
-        wanted = [ids[row] for row in absent.tolist()]
-        stored = await self.store.load_many(owned.partition, wanted)
-        try:
-            loaded = decode_rows(wanted, stored, owned.timeline, self._topics)
-        except KeyError:  # a scorecard that we never adopted: was it another worker?
-            held = await self.store.checkpoint(owned.partition)
-            refused = refusal(owned.partition, held, owned.checkpoint)
-            if refused is not None:
-                raise refused from None
-            raise
-        loaded.numbers["sample_rank"] = [sample_rank(customer_id) for customer_id in wanted]
-        newcomers = sum(fields is None for fields in stored)
-        states = States.blank(ids)
-        for part, rows in ((cached, found), (loaded, absent)):
-            states.numbers[rows] = part.numbers
-            states.days[rows] = part.days
-            states.ids_previous[rows] = part.ids_previous
-            states.ids_current[rows] = part.ids_current
-        return states, newcomers
-
     def _events(
         self,
         topic: str,
@@ -364,6 +275,17 @@ class SliceEngine(Holdings):
         lag_us = arrived_ms * 1000 - events.occurred_at_us
         return bool((lag_us <= self.settings.live_within_seconds * 1e6).any())
 
+    def _too_late(self, owned: Owned, batch: DecodedBatch) -> np.ndarray[Any, Any]:
+        """Which of the good records tell of a time for which their customers were erased."""
+        if not owned.tombstones:
+            return np.zeros(len(batch.customer_ids), dtype=np.bool_)
+        until = {
+            customer_id: owned.tombstones.get(tombstone_name(customer_id), _NEVER_ERASED).until_us
+            for customer_id in set(batch.customer_ids)
+        }
+        until_us = np.array([until[customer_id] for customer_id in batch.customer_ids], np.int64)
+        return np.asarray(batch.occurred_at_us <= until_us)
+
     def _at_home(self, owned: Owned, batch: DecodedBatch) -> np.ndarray[Any, Any]:
         """Which of the good records belong to this partition."""
         homes: dict[str, bool] = {}
@@ -375,43 +297,13 @@ class SliceEngine(Holdings):
                 )
         return np.array([homes[customer_id] for customer_id in batch.customer_ids], dtype=np.bool_)
 
-    async def _commit(
-        self,
-        owned: Owned,
-        after: Checkpoint,
-        advanced: Advanced,
-        messages: list[Message],
-        fields: Sequence[str] = FIELDS,
-        mark: Mark | None = None,
-    ) -> Committed:
-        after = replace(after, commits=owned.checkpoint.commits + 1)
-        if mark is not None:
-            after = replace(after, mark=mark)
-            messages.append(mark_message(mark, partition=owned.partition, settings=self.settings))
-            if not mark.previous:  # what the first purchases were scored by, for those who replay
-                messages.append(scorecard_message(owned.timeline.card.scorecard, self.settings))
-        states, partition, settings = advanced.states, owned.partition, self.settings
-        messages += change_messages(
-            advanced.changes, states, self._topics, partition, self.calendar, settings
-        )
-        messages += sample_messages(states, after, settings, self.partitions)
-        commit = SliceCommit(
-            partition=partition,
-            before=owned.checkpoint,
-            after=after,
-            customer_ids=states.customer_ids,
-            rows=encode_rows(states, owned.timeline, self._topics, self.calendar, fields),
-            due_at=due_scores(states.numbers),
-            fields=fields,
-            outbox=pack_messages(messages),
-        )
-        entry = await self.store.commit_slice(commit)
-        owned.checkpoint = after
-        owned.cache.put(states)
-        if len(states):
-            soonest = int(states.numbers["next_review_us"].min())
-            owned.next_due_us = min(owned.next_due_us, soonest)
-        return Committed(partition, entry, messages, len(states), len(commit.outbox))
+
+def _until_erasure(records: Sequence[Record]) -> Sequence[Record]:
+    """Those before the first one that erases a customer: that is a slice of its own."""
+    for index, record in enumerate(records):
+        if record.value is None and is_erasure(record.value, record.headers):
+            return records[:index]
+    return records
 
 
 def _unique(ids: list[str]) -> tuple[list[str], np.ndarray[Any, Any]]:

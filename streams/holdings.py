@@ -23,7 +23,7 @@ from scoring.states import UNKNOWN_US
 from scoring.timeline import Timeline
 from state.checkpoints import refusal
 from state.owner_cache import OwnerCache
-from state.store import Adoption, Checkpoint, Store
+from state.store import Adoption, Checkpoint, Store, Tombstone
 from streams.settings import Settings
 
 
@@ -67,6 +67,8 @@ class Owned:
     told_to : (input topic, offset)
         What the last mark says is read, and where its log ended when the partition was opened: so
         far changes may have been told that Redis has lost.
+    tombstones : dict
+        Of `Store.tombstones`.
     """
 
     partition: int
@@ -77,6 +79,7 @@ class Owned:
     rescore_cursor: int | None = None
     ahead: deque[Mark] = field(default_factory=deque)
     told_to: tuple[str, int] | None = None
+    tombstones: dict[str, Tombstone] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -170,6 +173,7 @@ class Holdings:
             rescore_cursor=0 if timeline.current else None,
             ahead=deque(ahead),
             told_to=told_to,
+            tombstones=await self.store.tombstones(partition),
         )
 
     def _timeline(self, adoptions: Sequence[Adoption]) -> Timeline:

@@ -50,12 +50,13 @@ class SampleKeeper:
         self._samples.clear()
         self._highest.clear()
 
-    def report(self, raw: bytes | None) -> None:
+    def report(self, key: bytes | None, raw: bytes | None) -> None:
         """Take one record of the samples topic; without a value (erased) the customer goes.
 
         One that is no sample is left aside: learning must not end counting.
         """
         if raw is None:
+            self._forget((key or b"").decode(errors="replace"))
             return
         try:
             sample = decode_sample(raw)
@@ -71,6 +72,12 @@ class SampleKeeper:
                 del self._samples[evicted]
             heapq.heappush(self._highest, (-sample.rank, sample.customer_id))
         self._samples[sample.customer_id] = sample
+
+    def _forget(self, customer_id: str) -> None:
+        sample = self._samples.pop(customer_id, None)
+        if sample is not None:
+            self._highest.remove((-sample.rank, customer_id))
+            heapq.heapify(self._highest)
 
     def columns(self) -> LearningSample:
         """The sample as columns, by rank, so that the order of reports does not matter."""

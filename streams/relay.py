@@ -12,8 +12,8 @@ from typing import Protocol
 
 from state.codec import Message, unpack_messages
 from state.store import Store
-from streams.engine import Committed
 from streams.patience import outlast
+from streams.slices import Committed
 
 _PAGE = 8  # outbox entries read at a time when a partition is taken over; each may have 8 MB
 _BATCH_MESSAGES = 5_000  # published before trimming

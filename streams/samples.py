@@ -41,6 +41,17 @@ encode_sample = msgspec.json.Encoder().encode
 decode_sample = msgspec.json.Decoder(Sample).decode
 
 
+def forgotten(customer_id: str, settings: Settings) -> Message:
+    """That a customer was erased: the topic, which is compacted, and the learner forget the report."""
+    return Message(
+        topic=settings.samples_topic,
+        key=customer_id.encode(),
+        value=None,
+        headers=[],
+        partition=SAMPLES_PARTITION,
+    )
+
+
 def sample_messages(
     states: States, checkpoint: Checkpoint, settings: Settings, partitions: int
 ) -> list[Message]:

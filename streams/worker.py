@@ -23,7 +23,7 @@ from schemas.errors import (
 )
 from schemas.scorecard import Scorecard
 from state.store import Store
-from streams.engine import Committed, SliceEngine
+from streams.engine import SliceEngine
 from streams.heartbeat import BEAT_SECONDS, Heartbeat
 from streams.journal import KafkaJournal
 from streams.learner import Learner
@@ -35,6 +35,7 @@ from streams.record_batches import RecordBatch
 from streams.relay import OutboxRelay
 from streams.samples import SAMPLES_PARTITION
 from streams.settings import Settings
+from streams.slices import Committed
 
 log = logging.getLogger("everscore")
 

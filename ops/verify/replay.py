@@ -19,8 +19,9 @@ from schemas.mark import Mark, decode_mark
 from state.codec import Message
 from state.memory_store import MemoryStore
 from state.store import Checkpoint
-from streams.engine import Committed, SliceEngine
+from streams.engine import SliceEngine
 from streams.settings import Clock, Settings
+from streams.slices import Committed
 
 Place = tuple[int, int]
 

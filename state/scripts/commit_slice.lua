@@ -1,8 +1,9 @@
 -- Commit one slice of one partition, or nothing.
--- KEYS: checkpoint, outbox, due
+-- KEYS: checkpoint, outbox, due, erased
 -- ARGV: customer key prefix, msgpack of
 --   {expected = {field, value, ...}, checkpoint = {field, value, ...}, fields = {name, ...},
---    ids = {id, ...}, rows = {{value, ...}, ...}, due = {score, ...}},
+--    ids = {id, ...}, rows = {{value, ...}, ...}, due = {score, ...},
+--    erased = {{id, name, tombstone}, ...}},
 --   outbox entry, then one ledger a customer. Bytes stand outside the msgpack: Redis's cmsgpack reads
 --   no binary type. The ledger, if written, is the last field and not among a row's values.
 -- Returns {1, outbox entry id or ""}, or {0, the checkpoint's fields} when fenced.
@@ -33,6 +34,11 @@ for i, id in ipairs(slice.ids) do
   end
   redis.call('HSET', prefix .. id, unpack(args))
   redis.call('ZADD', KEYS[3], slice.due[i], id)
+end
+for _, gone in ipairs(slice.erased) do
+  redis.call('DEL', prefix .. gone[1])
+  redis.call('ZREM', KEYS[3], gone[1])
+  redis.call('HSET', KEYS[4], gone[2], gone[3])
 end
 redis.call('HSET', KEYS[1], unpack(slice.checkpoint))
 local entry = ''

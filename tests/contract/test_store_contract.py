@@ -15,7 +15,7 @@ from scoring.states import NEVER_US, UNKNOWN_US
 from state.fields import FIELDS, SCORE_FIELDS
 from state.keys import Keys
 from state.memory_store import MemoryStore
-from state.store import Checkpoint, SliceCommit, Store
+from state.store import Checkpoint, Gone, SliceCommit, Store, Tombstone
 from streams.homes import home_partition
 from streams.settings import Settings
 from tests.support.access import open_store
@@ -183,6 +183,37 @@ async def test_commit_writes_rows_due_times_outbox_and_checkpoint_together(store
     assert sorted(await all_customers(store)) == ["Zoë", "a"]
     assert await store.outbox(0, "", 10) == [(entry, ALL_BYTES)]
     assert await store.checkpoint(0) == after
+
+
+async def test_erased_customer_goes_with_due_time_and_leaves_a_tombstone(store):
+    held = await write(store, {"a": 1.0, "Zoë": 2.0, "c": 3.0})
+    first, second = Tombstone(NOON_US, 4), Tombstone(-(2**62), 0)
+    gone = [Gone("Zoë", "n1", first), Gone("nobody", "n2", second)]
+    commit = replace(commit_of(held, due={"c": 4.0}, text="again"), erased=gone)
+    await store.commit_slice(commit)
+    assert await store.load_many(0, ["a", "Zoë", "c"]) == [
+        fields(row("a x")),
+        None,
+        fields(row("c again")),
+    ]
+    assert sorted(await all_customers(store)) == ["a", "c"]
+    assert await store.due(0, NEVER_US - 1, 10) == ["a", "c"]
+    assert await store.tombstones(0) == {"n1": first, "n2": second}
+    assert await store.tombstones(1) == {}
+    later = replace(commit_of(commit.after), erased=[Gone("Zoë", "n1", second)])
+    await store.commit_slice(later)
+    assert (await store.tombstones(0))["n1"] == second
+
+
+async def test_refused_commit_erases_nobody(store):
+    held = await write(store, {"a": 1.0})
+    refused = replace(
+        commit_of(replace(held, epoch=held.epoch + 1)), erased=[Gone("a", "n", Tombstone(1, 1))]
+    )
+    with pytest.raises(FencedError):
+        await store.commit_slice(refused)
+    assert await all_customers(store) == ["a"]
+    assert await store.tombstones(0) == {}
 
 
 async def test_commit_of_no_customers_moves_only_the_checkpoint(store):

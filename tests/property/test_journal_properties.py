@@ -12,9 +12,10 @@ from schemas.scorecard import Origin
 from scoring.bootstrap import bootstrap_scorecard
 from state.memory_store import MemoryStore
 from state.store import Checkpoint, SliceCommit
-from streams.engine import Committed, SliceEngine
+from streams.engine import SliceEngine
 from streams.journal import chain_after
 from streams.settings import Settings
+from streams.slices import Committed
 from tests.support.purchases import ARRIVED_MS, LogRecord, Purchase
 
 TOPICS = ("transactions", "transactions.rekeyed")

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.dead_letter import DeadLetter, original_headers
+from schemas.erasure import tombstone_name
 from scoring.states import UNKNOWN_US
 from state.codec import parse_times, unpack_messages
+from state.store import Tombstone
 from streams.homes import home_partition
 from tests.simulation.kafka import Record
 from tests.simulation.oracle import expected_states
+from tests.simulation.workload import Sale
 from tests.simulation.world import World
 from tests.support.purchases import Run
 
@@ -104,8 +107,7 @@ def _few(violations: Iterator[str]) -> list[str]:
 
 def _states(world: World) -> Iterator[str]:
     partitions = world.scenario.partitions
-    sales = [produced.sale for produced in world.producers.produced if produced.sale]
-    expected = expected_states(sales)
+    expected = expected_states(_sales_that_count(world))
     hashes = world.redis.primary.memory.hashes
     homes = {(home_partition(name, partitions), name) for name in expected}
     for key in sorted(homes ^ set(hashes)):
@@ -122,15 +124,47 @@ def _states(world: World) -> Iterator[str]:
                 yield f"{field} of {key[1]} is {text}, not {wanted}"
 
 
+def _sales_that_count(world: World) -> list[Sale]:
+    """Those of nobody erased since: none of before is ahead of the time that an erasure names.
+
+    But for purchases that came home by the other topic, and were met before the erasure though they
+    occurred after it: they went with it, and the tombstone must say so.
+    """
+    erased_until = dict(world.producers.erased_until)
+    for customer_id, asked_us in erased_until.items():
+        home = home_partition(customer_id, world.scenario.partitions)
+        stones = world.redis.primary.memory.erased.get(home, {})
+        stone = stones.get(tombstone_name(customer_id), Tombstone(asked_us, 0))
+        moments = {
+            produced.sale.at_us
+            for produced in world.producers.produced
+            if produced.sale
+            and produced.sale.customer_id == customer_id
+            and produced.partition != home
+        }
+        if stone.until_us != asked_us and stone.until_us not in moments:
+            raise Violation(f"{customer_id} is erased until {stone.until_us}, not {asked_us}")
+        erased_until[customer_id] = stone.until_us
+    sales = (produced.sale for produced in world.producers.produced)
+    return [
+        sale
+        for sale in sales
+        if sale and sale.at_us > erased_until.get(sale.customer_id, UNKNOWN_US)
+    ]
+
+
 def _counters(world: World) -> Iterator[str]:
     scenario, memory = world.scenario, world.redis.primary.memory
     settings, count = scenario.settings, scenario.partitions
-    counters = ("applied", "duplicates", "dead", "forwarded", "customers")
+    counters = ["dead", "forwarded", "customers"]
+    if not scenario.erasures:  # else it depends on who was met when; their sum does not
+        counters += ["applied", "duplicates"]
     expected = {partition: Counter[str]() for partition in range(count)}
     ids: set[tuple[str, str]] = set()
-    known: set[str] = set()
     for produced in world.producers.produced:
         sale = produced.sale
+        if produced.erased:
+            continue
         if sale is None:
             expected[produced.partition]["dead"] += 1
             continue
@@ -139,14 +173,20 @@ def _counters(world: World) -> Iterator[str]:
             expected[produced.partition]["forwarded"] += 1
         if (sale.customer_id, sale.transaction_id) not in ids:
             expected[home]["applied"] += 1
-        if sale.customer_id not in known:
-            expected[home]["customers"] += 1
         ids.add((sale.customer_id, sale.transaction_id))
-        known.add(sale.customer_id)
+    for customer_id in {sale.customer_id for sale in _sales_that_count(world)}:
+        expected[home_partition(customer_id, count)]["customers"] += 1
     for partition, wanted in expected.items():
         checkpoint = memory.checkpoints.get(partition)
         read = sum(len(world.log.topics[topic][partition]) for topic in settings.input_topics)
+        read -= sum(
+            1 for one in world.producers.produced if one.erased and one.partition == partition
+        )
         wanted["duplicates"] = read - wanted["applied"] - wanted["dead"] - wanted["forwarded"]
+        if checkpoint is not None:
+            counted = checkpoint.applied + checkpoint.duplicates + checkpoint.erased
+            if counted != wanted["applied"] + wanted["duplicates"]:
+                yield f"partition {partition} has counted {counted} good records"
         for counter in counters:
             got = getattr(checkpoint, counter) if checkpoint else 0
             if got != wanted[counter]:
@@ -158,7 +198,7 @@ def _dead_letters(world: World) -> Iterator[str]:
     expected = {
         (produced.partition, produced.offset): produced.value
         for produced in world.producers.produced
-        if produced.sale is None
+        if produced.sale is None and not produced.erased
     }
     seen: set[tuple[int, int]] = set()
     for record in world.log.all(settings.dead_letter_topic):
@@ -207,22 +247,45 @@ def _timers(world: World) -> Iterator[str]:
 def _changes(world: World) -> Iterator[str]:
     strict = world.scenario.told_for_good
     by_customer = published(world)
-    for (_, name), fields in sorted(world.redis.primary.memory.hashes.items()):
-        changes = by_customer.pop(name, [])
-        bodies: dict[str, Any] = {}
-        for change in changes:
-            first = bodies.setdefault(change["id"], change)
-            if strict and first != change:
-                yield f"{name}: change {change['id']} has two bodies: {_difference(first, change)}"
-        sequence = int(fields["sequence"])
-        numbers = sorted(change["sequence"] for change in bodies.values())
-        wanted = list(range(1, sequence + 1))
-        if numbers != wanted if strict else not set(wanted) <= set(numbers):
-            yield f"{name}: the state has sequence {sequence}, published are {numbers}"
-        else:
-            yield from _last_agrees(name, fields, list(bodies.values()), strict)
+    memory = world.redis.primary.memory
+    known = {name: fields for (_, name), fields in memory.hashes.items()}
+    stones = {name: stone for stones in memory.erased.values() for name, stone in stones.items()}
+    for name, fields in sorted(known.items()):
+        bodies = _bodies(by_customer.pop(name, []))
+        yield from _told_once(name, bodies, int(fields["sequence"]), strict)
+        yield from _last_agrees(name, fields, [some[0] for some in bodies.values()], strict)
+    for name in world.producers.erased_until:
+        stone = stones.pop(tombstone_name(name), None)
+        if stone is None:
+            yield f"{name} was erased, and there is no tombstone"
+        elif name not in known:
+            yield from _told_once(name, _bodies(by_customer.pop(name, [])), stone.sequence, strict)
     for name in by_customer:
         yield f"changes of {name}, who is unknown, were published"
+    for name in stones:
+        yield f"tombstone {name} is of nobody who was erased"
+
+
+def _bodies(changes: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Different bodies of each change."""
+    bodies: dict[str, list[dict[str, Any]]] = {}
+    for change in changes:
+        some = bodies.setdefault(change["id"], [])
+        if change not in some:
+            some.append(change)
+    return bodies
+
+
+def _told_once(
+    name: str, bodies: dict[str, list[dict[str, Any]]], sequence: int, strict: bool
+) -> Iterator[str]:
+    for change_id, some in bodies.items():
+        if strict and len(some) > 1:
+            yield f"{name}: change {change_id} has two bodies: {_difference(some[0], some[1])}"
+    numbers = sorted(some[0]["sequence"] for some in bodies.values())
+    wanted = list(range(1, sequence + 1))
+    if numbers != wanted if strict else not set(wanted) <= set(numbers):
+        yield f"{name}: the state has sequence {sequence}, published are {numbers}"
 
 
 def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:

@@ -18,11 +18,12 @@ import numpy as np
 from schemas.errors import FencedError, StoreUnavailableError
 from schemas.mark import Mark
 from state.store import Checkpoint
-from streams.engine import Committed, SliceEngine
+from streams.engine import SliceEngine
 from streams.holdings import Owned
 from streams.journal import KafkaJournal
 from streams.ownership import Ownership
 from streams.relay import OutboxRelay
+from streams.slices import Committed
 from streams.worker import ScoringWorker
 
 Patch = tuple[Any, str, Any]

@@ -25,7 +25,7 @@ _WRITES = {
     "acquire", "commit_slice", "trim_outbox", "found", "save_scorecard", "disturb_timer",
 }  # fmt: skip
 _READS = {
-    "check", "checkpoint", "load_many", "due", "next_due_us", "customers", "outbox",
+    "check", "checkpoint", "load_many", "due", "next_due_us", "tombstones", "customers", "outbox",
     "installation", "scorecards", "current_scorecard",
 }  # fmt: skip
 

@@ -45,6 +45,8 @@ class Scenario:
         foreign partitions.
     batch_slices_max : int
         How many slices' records are read at a time.
+    erasures : bool
+        Customers ask to be forgotten.
     """
 
     seed: int
@@ -60,6 +62,7 @@ class Scenario:
     swaps: bool
     detours: bool
     batch_slices_max: int
+    erasures: bool
     settings: Settings
 
     @property
@@ -114,5 +117,6 @@ def scenario_of(seed: int) -> Scenario:
         swaps=kind != "pure" and random.random() < 0.6,
         detours=detours,
         batch_slices_max=random.choice((1, 1, 3)),
+        erasures=random.random() < 0.5,
         settings=_defaults().model_copy(update=fields),
     )

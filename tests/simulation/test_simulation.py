@@ -26,7 +26,7 @@ def test_nothing_is_lost_or_told_wrong_whatever_dies(seed):
 def test_all_kinds_of_worlds_are_among_the_seeds():
     scenarios = [scenario_of(seed) for seed in range(SEEDS)]
     assert {scenario.kind for scenario in scenarios} == {"pure", "steady", "journaled", "mixed"}
-    for feature in ("rollbacks", "zombies", "swaps", "detours", "storms", "live"):
+    for feature in ("rollbacks", "zombies", "swaps", "detours", "storms", "live", "erasures"):
         assert {getattr(scenario, feature) for scenario in scenarios} == {True, False}, feature
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from schemas.erasure import erasure_headers
 from state.codec import Message
 from streams.homes import home_partition
 from tests.simulation.kafka import Log
@@ -50,12 +51,13 @@ class Sale:
 
 @dataclass(frozen=True)
 class Produced:
-    """One record of the transactions topic; `sale` is None for a bad one."""
+    """One record of the transactions topic; `sale` is None for a bad one and for an erasure."""
 
     partition: int
     offset: int
     value: bytes | None
     sale: Sale | None
+    erased: str = ""  # customer
 
 
 class Producers:
@@ -74,6 +76,7 @@ class Producers:
         self._clock_us = FIRST_EVENT_US
         self._first_sent: list[tuple[int, Sale]] = []
         self.produced: list[Produced] = []
+        self.erased_until: dict[str, int] = {}  # customer to event time
         self._rhythm = {
             f"c{number}": self._random.choice((1.0, 5.0)) for number in range(scenario.customers)
         }
@@ -91,6 +94,8 @@ class Producers:
                 self._repeat(now_us)
             elif chance < 0.18:
                 self._send_bad(now_us)
+            elif chance < 0.2 and self._scenario.erasures:
+                self._erase(random.choice(list(self._rhythm)))
             else:
                 sale = self._sale()
                 self._first_sent.append((now_us, sale))
@@ -125,6 +130,17 @@ class Producers:
         if self._scenario.detours and random.random() < 0.3:
             partition = random.randrange(count)
         self._append(partition, sale.value, sale, now_us)
+
+    def _erase(self, customer_id: str) -> None:
+        """Ask to forget a customer as of the events' clock, which no event of before is ahead of."""
+        partition = home_partition(customer_id, self._scenario.partitions)
+        stamp_ms = -(-self._clock_us // 1000)
+        message = Message("", customer_id.encode(), None, erasure_headers())
+        topic = self._scenario.settings.transactions_topic
+        record = self._log.append(topic, partition, message, stamp_ms)
+        self.produced.append(Produced(partition, record.offset, None, None, customer_id))
+        self.erased_until[customer_id] = stamp_ms * 1000
+        self._trace.add("privacy", "erases", f"{customer_id}: {topic}-{partition} {record.offset}")
 
     def _send_bad(self, now_us: int) -> None:
         sale = self._sale()

@@ -115,9 +115,11 @@ class Run:
                 await self.process(partition, queue)
 
     async def process(self, partition: int, records: Sequence[LogRecord]) -> None:
-        committed = await self.engine.process(self.settings.transactions_topic, partition, records)
-        if committed:
-            self.published += committed.messages
+        topic = self.settings.transactions_topic
+        while self.engine.owned[partition].checkpoint.next_offsets[topic] <= records[-1].offset:
+            committed = await self.engine.process(topic, partition, records)
+            if committed:
+                self.published += committed.messages
 
     async def sweep(self, clock_us: int | None = None) -> None:
         """Let silence do all it had to do by each partition's clock, or by a later moment."""

@@ -45,7 +45,7 @@ def columns_of(keeper: SampleKeeper):
 def test_all_are_kept_until_the_sample_is_full():
     keeper = SampleKeeper(10)
     for number in range(10):
-        keeper.report(report(number))
+        keeper.report(None, report(number))
     assert len(keeper) == 10
 
 
@@ -53,7 +53,7 @@ def test_all_are_kept_until_the_sample_is_full():
 def test_those_with_the_lowest_ranks_are_kept(numbers, size):
     keeper = SampleKeeper(size)
     for number in numbers:
-        keeper.report(report(number))
+        keeper.report(None, report(number))
     assert kept(keeper) == lowest(set(numbers), size)
 
 
@@ -63,7 +63,7 @@ def test_order_of_reports_does_not_matter(numbers, size, shuffled):
     order = sorted(numbers)
     for keeper in keepers:
         for number in order:
-            keeper.report(report(number, frequency=number, clock_us=number))
+            keeper.report(None, report(number, frequency=number, clock_us=number))
         shuffled.shuffle(order)
     assert columns_of(keepers[0]) == columns_of(keepers[1])
     assert keepers[0].clock_us == keepers[1].clock_us
@@ -72,7 +72,7 @@ def test_order_of_reports_does_not_matter(numbers, size, shuffled):
 def test_kept_customers_are_a_fair_draw_of_all():
     keeper = SampleKeeper(2_000)
     for number in range(20_000):
-        keeper.report(report(number, frequency=number))
+        keeper.report(None, report(number, frequency=number))
     numbers = keeper.columns().frequency
     assert len(numbers) == 2_000
     by_fifth = np.bincount(numbers // 4_000)
@@ -83,7 +83,7 @@ def test_kept_customers_are_a_fair_draw_of_all():
 def test_customer_reported_again_is_as_last_reported_and_still_counted_once():
     keeper = SampleKeeper(3)
     for frequency in (1, 2, 7):
-        keeper.report(report(5, frequency))
+        keeper.report(None, report(5, frequency))
     assert len(keeper) == 1
     assert keeper.columns().frequency.tolist() == [7]
 
@@ -91,51 +91,56 @@ def test_customer_reported_again_is_as_last_reported_and_still_counted_once():
 @pytest.mark.parametrize("raw", [b"{}", b"", b"[]", b'["c", 0.5]', b"\xff", b"null"])
 def test_record_that_is_no_sample_is_left_aside(raw):
     keeper = SampleKeeper(3)
-    keeper.report(report(1))
-    keeper.report(raw)
+    keeper.report(None, report(1))
+    keeper.report(None, raw)
     assert len(keeper) == 1
 
 
 def test_customer_pushed_out_stays_out_and_may_be_reported_again():
     keeper = SampleKeeper(1)
-    keeper.report(report(1, rank=0.5))
-    keeper.report(report(2, rank=0.25))
-    keeper.report(report(1, rank=0.5))
-    keeper.report(report(3, rank=0.25))  # a tie: the first stays
+    keeper.report(None, report(1, rank=0.5))
+    keeper.report(None, report(2, rank=0.25))
+    keeper.report(None, report(1, rank=0.5))
+    keeper.report(None, report(3, rank=0.25))  # a tie: the first stays
     assert kept(keeper) == {"c2"}
 
 
 def test_clock_is_the_latest_reported_even_by_those_not_kept():
     keeper = SampleKeeper(1)
-    keeper.report(report(1, rank=0.1, clock_us=50))
-    keeper.report(report(2, rank=0.9, clock_us=70))
-    keeper.report(report(1, rank=0.1, clock_us=60))
+    keeper.report(None, report(1, rank=0.1, clock_us=50))
+    keeper.report(None, report(2, rank=0.9, clock_us=70))
+    keeper.report(None, report(1, rank=0.1, clock_us=60))
     assert kept(keeper) == {"c1"}
     assert keeper.clock_us == 70
 
 
-def test_tombstone_of_an_erased_customer_is_ignored():
+def test_erased_customer_is_forgotten_and_makes_room():
     keeper = SampleKeeper(2)
-    keeper.report(report(1))
-    keeper.report(None)
-    assert kept(keeper) == {"c1"}
+    keeper.report(None, report(1, rank=0.1))
+    keeper.report(None, report(2, rank=0.2))
+    keeper.report(b"c1", None)
+    keeper.report(b"nobody", None)
+    assert kept(keeper) == {"c2"}
+    keeper.report(None, report(3, rank=0.3))
+    keeper.report(None, report(4, rank=0.4))
+    assert kept(keeper) == {"c2", "c3"}
 
 
 def test_cleared_keeper_forgets_everyone_and_serves_again():
     keeper = SampleKeeper(2)
     for number in range(5):
-        keeper.report(report(number))
+        keeper.report(None, report(number))
     keeper.clear()
     assert len(keeper) == 0
     for number in range(5, 9):
-        keeper.report(report(number))
+        keeper.report(None, report(number))
     assert kept(keeper) == lowest(range(5, 9), 2)
 
 
 def test_columns_are_by_rank_and_whole_numbers_stay_whole():
     keeper = SampleKeeper(5)
     for number, rank in ((1, 0.3), (2, 0.1), (3, 0.2)):
-        keeper.report(report(number, frequency=number, rank=rank))
+        keeper.report(None, report(number, frequency=number, rank=rank))
     columns = keeper.columns()
     assert columns.frequency.tolist() == [2, 3, 1]
     assert columns.frequency.dtype == columns.first_day.dtype == np.int64
@@ -154,7 +159,7 @@ async def test_nothing_is_learnt_before_anyone_is_reported_or_before_the_next_le
     learner = Learner(Settings(_env_file=None))
     card: object = object()  # never looked at
     assert await learner.attempt(card) is None
-    learner.keeper.report(report(1, clock_us=5))
+    learner.keeper.report(None, report(1, clock_us=5))
     learner._next_lesson_us = 6
     assert await learner.attempt(card) is None
     learner.stop()
@@ -172,7 +177,7 @@ def test_random_reports_leave_no_more_in_memory_than_the_limit():
     keeper = SampleKeeper(50)
     generator = random.Random(7)
     for _ in range(5_000):
-        keeper.report(report(generator.randrange(1_000)))
+        keeper.report(None, report(generator.randrange(1_000)))
         assert len(keeper) <= 50
         assert len(keeper._highest) == len(keeper)
 

@@ -13,8 +13,8 @@ from state.codec import Message, pack_messages
 from state.memory_store import MemoryStore
 from state.store import SliceCommit
 from streams import patience
-from streams.engine import Committed
 from streams.relay import OutboxRelay
+from streams.slices import Committed
 
 
 def message(text: str) -> Message:

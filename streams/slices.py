@@ -1,0 +1,225 @@
+"""One slice of one partition: load → settle → commit, and the marks that a partition comes to.
+
+Owns what every slice has in common, whatever it is about, and how a commit is put together. What is to be
+done, and when, is `streams.engine`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from schemas.erasure import tombstone_name
+from schemas.mark import Mark
+from scoring.advance import Advanced, Events, advance
+from scoring.business_calendar import BusinessCalendar
+from scoring.states import States
+from scoring.timeline import Timeline
+from state.checkpoints import refusal
+from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
+from state.fields import FIELDS, SCORE_FIELDS
+from state.store import Checkpoint, Gone, SliceCommit, Store
+from streams.holdings import Holdings, Journal, Owned
+from streams.homes import sample_rank
+from streams.messages import change_messages, mark_message, scorecard_message
+from streams.samples import forgotten, sample_messages
+from streams.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One slice as committed.
+
+    Attributes
+    ----------
+    partition : int
+    entry : str
+        Outbox entry that holds its messages; empty if there are none.
+    messages : list of Message
+        To be published, in order.
+    customers : int
+        Customers written.
+    outbox_bytes : int
+        Size of the entry.
+    erased : str
+        Customer who was erased; empty for none.
+    """
+
+    partition: int
+    entry: str
+    messages: list[Message]
+    customers: int
+    outbox_bytes: int
+    erased: str = ""
+
+
+class Slices(Holdings):
+    """Holdings whose partitions' states can be changed, a slice at a time.
+
+    Parameters
+    ----------
+    store, settings, partitions, journal
+        See `Holdings`.
+    """
+
+    def __init__(
+        self, store: Store, settings: Settings, partitions: int, journal: Journal | None = None
+    ) -> None:
+        super().__init__(store, settings, partitions, journal)
+        self.calendar = BusinessCalendar(settings.timezone)
+        self._lateness_us = int(settings.lateness_seconds * 1e6)
+
+    async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
+        """States of customers, and how many of them are new."""
+        cached, found = owned.cache.get(ids)
+        if len(found) == len(ids):
+            return cached, 0
+        missing = np.ones(len(ids), dtype=np.bool_)
+        missing[found] = False
+        absent = np.flatnonzero(missing)
+        wanted = [ids[row] for row in absent.tolist()]
+        stored = await self.store.load_many(owned.partition, wanted)
+        try:
+            loaded = decode_rows(wanted, stored, owned.timeline, self._topics)
+        except KeyError:  # a scorecard that we never adopted: was it another worker?
+            held = await self.store.checkpoint(owned.partition)
+            refused = refusal(owned.partition, held, owned.checkpoint)
+            if refused is not None:
+                raise refused from None
+            raise
+        loaded.numbers["sample_rank"] = [sample_rank(customer_id) for customer_id in wanted]
+        newcomers = sum(fields is None for fields in stored)
+        if newcomers and owned.tombstones:
+            for row, (customer_id, fields) in enumerate(zip(wanted, stored, strict=True)):
+                erased = owned.tombstones.get(tombstone_name(customer_id))
+                if fields is None and erased is not None:
+                    loaded.numbers["sequence"][row] = erased.sequence
+        states = States.blank(ids)
+        for part, rows in ((cached, found), (loaded, absent)):
+            states.numbers[rows] = part.numbers
+            states.days[rows] = part.days
+            states.ids_previous[rows] = part.ids_previous
+            states.ids_current[rows] = part.ids_current
+        return states, newcomers
+
+    async def _settle(self, owned: Owned, states: States, clock_us: int) -> Committed:
+        advanced = advance(
+            states, Events.none(), clock_us, owned.timeline, self.calendar, self._lateness_us
+        )
+        after = replace(owned.checkpoint, clock_us=advanced.clock_us)
+        raised = advanced.clock_us > owned.checkpoint.clock_us
+        mark = self._mark(owned, clock_us=advanced.clock_us) if raised else None
+        return await self._commit(owned, after, advanced, [], SCORE_FIELDS, mark=mark)
+
+    def _nothing(self, owned: Owned) -> Advanced:
+        clock_us = owned.checkpoint.clock_us
+        return advance(States.blank([]), Events.none(), clock_us, owned.timeline, self.calendar)
+
+    def _mark(
+        self,
+        owned: Owned,
+        *,
+        clock_us: int,
+        scorecard: str | None = None,
+        reading: str | None = None,
+    ) -> Mark:
+        """A decision taken here: what is not said stays as it is."""
+        before = owned.checkpoint
+        last = self._topics[0] if before.mark is None else before.mark.reading
+        return Mark.after(
+            before.mark,
+            offsets=dict(before.next_offsets),
+            clock_us=clock_us,
+            scorecard=scorecard or owned.timeline.card.version,
+            reading=reading or last,
+        )
+
+    def _mark_of_reading(self, owned: Owned, topic: str) -> Mark | None:
+        """Before a slice of another topic than the last one's, or the very first; else None."""
+        before = owned.checkpoint
+        if before.mark is not None and before.mark.reading == topic:
+            return None
+        return self._mark(owned, clock_us=before.clock_us, reading=topic)
+
+    async def _come_to_marks(self, owned: Owned) -> None:
+        """Decide again what was decided here before Redis was rolled back."""
+        while owned.ahead and all(
+            owned.checkpoint.next_offsets[topic] >= offset
+            for topic, offset in owned.ahead[0].offsets.items()
+        ):
+            mark = owned.ahead[0]
+            clock_us = max(owned.checkpoint.clock_us, mark.clock_us)
+            timeline = self._timeline(owned.timeline.adoptions)
+            if mark.scorecard != timeline.card.version:
+                timeline.adopt(clock_us, self.scorecards[mark.scorecard])
+            after = replace(
+                owned.checkpoint,
+                clock_us=clock_us,
+                adoptions=tuple(timeline.adoptions),
+                mark=mark,
+            )
+            await self._commit(owned, after, self._nothing(owned), [])
+            self._use(owned, timeline)
+            owned.ahead.popleft()
+
+    @staticmethod
+    def _use(owned: Owned, timeline: Timeline) -> None:
+        """Score by a timeline from now on; only after its commit, or a refused one would show."""
+        if timeline.adoptions != owned.timeline.adoptions:
+            owned.timeline = timeline
+            owned.rescore_cursor = 0
+
+    async def _commit(
+        self,
+        owned: Owned,
+        after: Checkpoint,
+        advanced: Advanced,
+        messages: list[Message],
+        fields: Sequence[str] = FIELDS,
+        mark: Mark | None = None,
+        gone: Gone | None = None,
+    ) -> Committed:
+        after = replace(after, commits=owned.checkpoint.commits + 1)
+        if mark is not None:
+            after = replace(after, mark=mark)
+            messages.append(mark_message(mark, partition=owned.partition, settings=self.settings))
+            if not mark.previous:  # what the first purchases were scored by, for those who replay
+                messages.append(scorecard_message(owned.timeline.card.scorecard, self.settings))
+        partition, settings = owned.partition, self.settings
+        messages += change_messages(
+            advanced.changes, advanced.states, self._topics, partition, self.calendar, settings
+        )
+        states = advanced.states if gone is None else States.blank([])
+        messages += sample_messages(states, after, settings, self.partitions)
+        if gone is not None:
+            messages.append(forgotten(gone.customer_id, settings))
+        commit = SliceCommit(
+            partition=partition,
+            before=owned.checkpoint,
+            after=after,
+            customer_ids=states.customer_ids,
+            rows=encode_rows(states, owned.timeline, self._topics, self.calendar, fields),
+            due_at=due_scores(states.numbers),
+            fields=fields,
+            outbox=pack_messages(messages),
+            erased=[] if gone is None else [gone],
+        )
+        entry = await self.store.commit_slice(commit)
+        owned.checkpoint = after
+        owned.cache.put(states)
+        if gone is not None:
+            owned.cache.drop(gone.customer_id)
+            owned.tombstones[gone.name] = gone.tombstone
+        if len(states):
+            soonest = int(states.numbers["next_review_us"].min())
+            owned.next_due_us = min(owned.next_due_us, soonest)
+        return Committed(
+            partition,
+            entry,
+            messages,
+            len(states),
+            len(commit.outbox),
+            "" if gone is None else gone.customer_id,
+        )
