@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from schemas.change import ChangeType
+from schemas.erasure import tombstone_name
 from schemas.errors import ConfigurationError, InvalidTransactionError, UnknownCustomerError, shown
 from schemas.scorecard import Scorecard
 from schemas.transaction import is_customer_id
@@ -264,6 +265,12 @@ async def find_customer(
     partition = home_partition(customer_id, await partition_count(store))
     stored = await store.load_many(partition, [customer_id])
     if stored[0] is None:
+        tombstone = (await store.tombstones(partition)).get(tombstone_name(customer_id))
+        if tombstone is not None:
+            raise UnknownCustomerError(
+                f"customer {customer_id!r} was erased: nothing that occurred until "
+                f"{moment(tombstone.until_us):%Y-%m-%d %H:%M:%S} is known, nor ever will be"
+            )
         raise UnknownCustomerError(f"no purchase of customer {customer_id!r} has been counted")
     checkpoint, timeline = await as_it_stands(store, partition, {})
     calendar = BusinessCalendar(settings.timezone)

@@ -6,9 +6,12 @@ the purchases: whoever reads the log again forgets the customer at the same poin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+
+import msgspec
 
 from schemas.dead_letter import Header
 from schemas.errors import InvalidErasureError, shown
@@ -67,6 +70,31 @@ def read_erasure(key: bytes | None, timestamp_ms: int, headers: Sequence[Header]
     if timestamp_ms < 0:
         raise InvalidErasureError(f"the erasure's timestamp {timestamp_ms} is no time")
     return Erasure(customer_id, timestamp_ms * 1000)
+
+
+_QUOTED = re.compile(rb'"((?:[^"\\\\]|\\\\.)*)"')
+
+
+def customers_named(key: bytes | None, value: bytes | None) -> set[str]:
+    r"""Whom a record may be about, though it is no transaction: its key, and whom its body names.
+
+    A body that is no JSON object names everything in quotes: rather a text too many is taken for a
+    customer than one of theirs is missed.
+
+    >>> sorted(customers_named(b"C-1", b'{"customer_id": "C-2", "sku": "C-3"}'))
+    ['C-1', 'C-2']
+    >>> sorted(customers_named(None, b'{"customer_id": "C-2", "sku'))
+    ['C-2', 'customer_id']
+    """
+    named = {key.decode(errors="replace")} if key else set()
+    body = value or b""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return named | {quoted.decode(errors="replace") for quoted in _QUOTED.findall(body)}
+    if isinstance(found, dict) and isinstance(found.get("customer_id"), str):
+        named.add(found["customer_id"])
+    return named
 
 
 def tombstone_name(customer_id: str) -> str:

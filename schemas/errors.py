@@ -60,6 +60,12 @@ class InvalidErasureError(InvalidTransactionError):
     """A record that asks to forget a customer, and does not say whom or since when."""
 
 
+class NotYetErasedError(PipelineError):
+    """An erasure stands in the log, and no worker has come to it."""
+
+    retriable = True
+
+
 class CustomerTotalError(InvalidTransactionError):
     """A transaction would carry a sum of its customer beyond what the ledger keeps."""
 
