@@ -9,7 +9,7 @@ import numpy as np
 
 from schemas.errors import FencedError, shown
 from schemas.mark import decode_mark, encode_mark
-from scoring.change_events import rfc3339
+from scoring.moments import rfc3339
 from scoring.states import UNKNOWN_US
 from state.codec import parse_times
 from state.store import Checkpoint

@@ -26,7 +26,7 @@ from state.codec import Message, decode_rows, due_scores, encode_rows, pack_mess
 from state.fields import FIELDS, SCORE_FIELDS
 from state.store import Checkpoint, SliceCommit, Store
 from streams.holdings import Holdings, Journal, Owned
-from streams.homes import home_partition, sample_rank
+from streams.homes import home_partitions, sample_rank
 from streams.messages import (
     Record,
     change_messages,
@@ -366,13 +366,11 @@ class SliceEngine(Holdings):
 
     def _at_home(self, owned: Owned, batch: DecodedBatch) -> np.ndarray[Any, Any]:
         """Which of the good records belong to this partition."""
-        homes: dict[str, bool] = {}
-        for customer_id in batch.customer_ids:
-            if customer_id not in homes:
-                homes[customer_id] = (
-                    customer_id in owned.cache
-                    or home_partition(customer_id, self.partitions) == owned.partition
-                )
+        homes = dict.fromkeys(batch.customer_ids, True)
+        strangers = [customer_id for customer_id in homes if customer_id not in owned.cache]
+        if strangers:
+            found = home_partitions(strangers, self.partitions) == owned.partition
+            homes.update(zip(strangers, found.tolist(), strict=True))
         return np.array([homes[customer_id] for customer_id in batch.customer_ids], dtype=np.bool_)
 
     async def _commit(

@@ -7,78 +7,19 @@ Compares nothing.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 
 from ops.verify.log import LogReader
-from schemas.dead_letter import DeadLetter
+from ops.verify.replay_engine import SLICE_RECORDS_MAX, Counted, ReplayEngine
 from schemas.errors import PipelineError
 from schemas.mark import Mark, decode_mark
-from state.codec import Message
-from state.memory_store import MemoryStore
 from state.store import Checkpoint
-from streams.engine import Committed, SliceEngine
-from streams.settings import Clock, Settings
-
-Place = tuple[int, int]
+from streams.settings import Settings
 
 
 class UnreplayableError(PipelineError):
     """The log or the journal does not hold what it takes to count a partition again."""
-
-
-@dataclass(slots=True)
-class Told:
-    """What a partition has to say to the world, as far as a comparison needs it.
-
-    Attributes
-    ----------
-    changes : dict of ce_id to digest of the body
-    sequences : dict of customer to ce_ids of the changes, the first first
-    letters : set of (index of the input topic, offset)
-    """
-
-    changes: dict[str, bytes] = field(default_factory=dict)
-    sequences: dict[str, list[str]] = field(default_factory=dict)
-    letters: set[Place] = field(default_factory=set)
-
-    def hear(self, messages: Sequence[Message], settings: Settings) -> None:
-        """Note the messages of one slice."""
-        for message in messages:
-            if message.topic == settings.changes_topic:
-                change_id = (dict(message.headers)["ce_id"] or b"").decode()
-                self.changes[change_id] = digest(message.value)
-                customer_id = (message.key or b"").decode()
-                self.sequences.setdefault(customer_id, []).append(change_id)
-            elif message.topic == settings.dead_letter_topic:
-                letter = DeadLetter.from_headers(message.headers)
-                self.letters.add((settings.input_topics.index(letter.topic), letter.offset))
-
-
-def digest(body: bytes | None) -> bytes:
-    """Eight bytes that stand for a body: a partition can have more changes than memory for them."""
-    return blake2b(body or b"", digest_size=8).digest()
-
-
-class MarksOf:
-    """The journal of one partition as a replay honours it: the whole chain lies ahead."""
-
-    def __init__(self, marks: list[Mark]) -> None:
-        self._marks = marks
-
-    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
-        """All of them."""
-        return list(self._marks)
-
-    async def scorecards(self) -> dict[str, bytes]:
-        """None: the replay brings them."""
-        return {}
-
-    async def end(self, topic: str, partition: int) -> int:
-        """A replay decides nothing anew, and need not be kept from it."""
-        return 0
 
 
 async def marks_to(
@@ -124,7 +65,16 @@ class Replay:
         Of each input topic.
     partition : int
     scorecards : mapping of version to body
+    listener : callable
+        Hears each slice.
+
+    Attributes
+    ----------
+    engine : ReplayEngine
+        From `run` on.
     """
+
+    engine: ReplayEngine
 
     def __init__(
         self,
@@ -132,14 +82,13 @@ class Replay:
         partitions: int,
         partition: int,
         scorecards: Mapping[str, bytes],
+        listener: Callable[[Counted], None],
     ) -> None:
-        # Nothing here may happen by the wall clock: marks say when it did.
-        self._settings = settings.model_copy(update={"clock": Clock.EVENT})
+        self._settings = settings
         self._partitions = partitions
         self._partition = partition
         self._scorecards = scorecards
-        self.store = MemoryStore()
-        self.told = Told()
+        self._listener = listener
 
     async def run(
         self, log: LogReader, held: Checkpoint, tick: Callable[[int], None]
@@ -157,17 +106,17 @@ class Replay:
             Records or marks are gone.
         """
         partition = self._partition
-        for version, body in self._scorecards.items():
-            await self.store.save_scorecard(version, body, current=False)
         marks = await marks_to(log, self._settings, partition, held)
-        engine = SliceEngine(self.store, self._settings, self._partitions, MarksOf(marks))
-        await engine.acquire(partition)
+        self.engine = ReplayEngine(self._settings, self._partitions, marks, self._listener)
+        for version, body in self._scorecards.items():
+            await self.engine.store.save_scorecard(version, body, current=False)
+        await self.engine.acquire(partition)
         for topic, start, end in stretches(marks, held):
             async for records in self._stretch(log, topic, start, end):
-                self._hear(await engine.process(topic, partition, records))
+                await self.engine.process(topic, partition, records)
                 tick(len(records))
-        await self._come_to_rest(engine)
-        return engine.owned[partition].checkpoint
+        await self._come_to_rest()
+        return self.engine.owned[partition].checkpoint
 
     async def _stretch(
         self, log: LogReader, topic: str, start: int, end: int
@@ -179,22 +128,22 @@ class Replay:
                 "counted.",
                 hint="The topic must keep its records for ever.",
             )
+        waiting: list[Any] = []
         async for records in log.read(topic, {self._partition: (start, end)}):
-            yield records
+            waiting += records
+            while len(waiting) >= SLICE_RECORDS_MAX:
+                yield waiting[:SLICE_RECORDS_MAX]
+                waiting = waiting[SLICE_RECORDS_MAX:]
+        if waiting:
+            yield waiting
 
-    async def _come_to_rest(self, engine: SliceEngine) -> None:
+    async def _come_to_rest(self) -> None:
         """Let silence and the scorecard in use do all they have to do by the clock."""
-        partition = self._partition
-        while committed := await engine.sweep(
-            partition, engine.owned[partition].checkpoint.clock_us
-        ):
-            self._hear(committed)
+        engine, partition = self.engine, self._partition
+        while await engine.sweep(partition, engine.owned[partition].checkpoint.clock_us):
+            pass
         while engine.owned[partition].rescore_cursor is not None:
-            self._hear(await engine.rescore(partition))
-
-    def _hear(self, committed: Committed | None) -> None:
-        if committed is not None:
-            self.told.hear(committed.messages, self._settings)
+            await engine.rescore(partition)
 
 
 def stretches(marks: Sequence[Mark], held: Checkpoint) -> list[tuple[str, int, int]]:
