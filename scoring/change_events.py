@@ -237,7 +237,9 @@ def _margins(numbers: Numbers, card: Card) -> list[_Margin | None]:
         np.nan_to_num(numbers["prob_alive"]), numbers["frequency"], monetary_value(numbers)
     )
     distance, target = card.segmenter.margin(z, np.maximum(numbers["segment"], 0))
-    margins = list(map(_Margin, card.segment_names[target].tolist(), distance.tolist()))
+    margins: list[_Margin | None] = list(
+        map(_Margin, card.segment_names[target].tolist(), distance.tolist())
+    )
     if scored.all():
         return margins
     return [margin if ok else None for margin, ok in zip(margins, scored.tolist(), strict=True)]

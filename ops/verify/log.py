@@ -97,16 +97,16 @@ async def open_log(settings: Settings) -> AsyncIterator[LogReader]:
         Kafka refuses us.
     """
     await check_kafka(settings, topics=[settings.transactions_topic])
-    consumers = [_consumer(settings), _consumer(settings, value_deserializer=whole)]
+    records, batches = _consumer(settings), _consumer(settings, value_deserializer=whole)
     try:
-        for consumer in consumers:
-            await consumer.start()
-        yield LogReader(*consumers, settings)
+        await records.start()
+        await batches.start()
+        yield LogReader(records, batches, settings)
     except KafkaError as error:
         raise kafka_error(settings, error, "does not let us read its log") from error
     finally:
-        for consumer in consumers:
-            await consumer.stop()
+        await records.stop()
+        await batches.stop()
 
 
 def _consumer(settings: Settings, **more: Any) -> Any:

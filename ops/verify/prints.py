@@ -176,8 +176,9 @@ async def read_prints(log: LogReader, settings: Settings, partition: int, early_
     async for batch in log.read_whole(topic, spans):
         prints = np.array(list(map(hash, batch.tails())), dtype=np.int64)
         (early if batch.offset < early_to else late).append(prints)
-    told = [distinct(np.concatenate(prints)) for prints in (early, late)]
-    return Found(*told, len(distinct(np.concatenate(told))), spans[partition][0])
+    told, since = distinct(np.concatenate(early)), distinct(np.concatenate(late))
+    count = len(told) + int(lacking(since, told).sum())
+    return Found(told, since, count, spans[partition][0])
 
 
 def distinct(prints: PrintArray) -> PrintArray:
@@ -191,5 +192,6 @@ def lacking(wanted: PrintArray, there: PrintArray) -> NDArray[np.bool_]:
     ordered = np.sort(there)
     if not len(ordered):
         return np.ones(len(wanted), dtype=np.bool_)
-    at = np.searchsorted(ordered, wanted)
-    return ordered[np.minimum(at, len(ordered) - 1)] != wanted
+    at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    missing: NDArray[np.bool_] = ordered[at] != wanted
+    return missing
