@@ -96,7 +96,7 @@ class RenderedChanges:
     customer_ids: list[str]
     sequences: list[int]
     types: list[ChangeType]
-    ids: list[str]
+    ids: list[bytes]
     times: list[str | None]
     bodies: list[bytes]
 

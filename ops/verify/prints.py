@@ -63,7 +63,7 @@ class Printer:
                         _SIZES[size] if size < len(_SIZES) else varint(size),
                         body,
                         head,
-                        change_id.encode(),
+                        change_id,
                         before_subject,
                         name,
                         before_time,
@@ -77,7 +77,7 @@ class Printer:
 
 
 def _between(kind: ChangeType, source: str) -> tuple[bytes, bytes, bytes, bytes]:
-    headers = cloud_event_headers(kind, change_id="\0" * 36, source=source, subject="", time="")
+    headers = cloud_event_headers(kind, change_id=bytes(36), source=source, subject="", time="")
     parts = [sized(name.encode()) + sized(value) for name, value in headers]
     first = varint(len(headers)) + b"".join(parts[:2])[:-36]
     # A subject or time of its own length takes the place of the empty one.

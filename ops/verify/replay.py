@@ -6,8 +6,11 @@ Compares nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 from ops.verify.log import LogReader
@@ -16,6 +19,8 @@ from schemas.errors import PipelineError
 from schemas.mark import Mark, decode_mark
 from state.store import Checkpoint
 from streams.settings import Settings
+
+_offset = attrgetter("offset")
 
 
 class UnreplayableError(PipelineError):
@@ -111,16 +116,18 @@ class Replay:
         for version, body in self._scorecards.items():
             await self.engine.store.save_scorecard(version, body, current=False)
         await self.engine.acquire(partition)
-        for topic, start, end in stretches(marks, held):
-            async for records in self._stretch(log, topic, start, end):
+        for topic, cuts in readings(stretches(marks, held)):
+            async for records in self._read(log, topic, cuts):
                 await self.engine.process(topic, partition, records)
                 tick(len(records))
         await self._come_to_rest()
         return self.engine.owned[partition].checkpoint
 
-    async def _stretch(
-        self, log: LogReader, topic: str, start: int, end: int
+    async def _read(
+        self, log: LogReader, topic: str, cuts: Sequence[int]
     ) -> AsyncIterator[list[Any]]:
+        """Records of a topic from the first cut to the last, in slices that reach over none."""
+        start, end = cuts[0], cuts[-1]
         first, last = (await log.bounds(topic, [self._partition]))[self._partition]
         if start < first or end > last:
             raise UnreplayableError(
@@ -129,11 +136,19 @@ class Replay:
                 hint="The topic must keep its records for ever.",
             )
         waiting: list[Any] = []
+        ends = deque(cuts[1:])
         async for records in log.read(topic, {self._partition: (start, end)}):
             waiting += records
-            while len(waiting) >= SLICE_RECORDS_MAX:
-                yield waiting[:SLICE_RECORDS_MAX]
-                waiting = waiting[SLICE_RECORDS_MAX:]
+            while waiting:
+                size = bisect_left(waiting, ends[0], key=_offset)
+                if size == len(waiting) < SLICE_RECORDS_MAX:
+                    break  # more may come before the next cut; nothing comes after the last
+                if size < len(waiting) and size <= SLICE_RECORDS_MAX:
+                    ends.popleft()
+                size = min(size, SLICE_RECORDS_MAX)
+                if size:
+                    yield waiting[:size]
+                waiting = waiting[size:]
         if waiting:
             yield waiting
 
@@ -155,4 +170,19 @@ def stretches(marks: Sequence[Mark], held: Checkpoint) -> list[tuple[str, int, i
         start, end = mark.offsets[mark.reading], ends[mark.reading]
         if start < end:
             found.append((mark.reading, start, end))
+    return found
+
+
+def readings(stretches: Sequence[tuple[str, int, int]]) -> list[tuple[str, list[int]]]:
+    """What to read in one go: a topic, and the offsets at which its slices must end; the first begins.
+
+    >>> readings([("t", 0, 5), ("t", 5, 9), ("r", 0, 3), ("t", 9, 12)])
+    [('t', [0, 5, 9]), ('r', [0, 3]), ('t', [9, 12])]
+    """
+    found: list[tuple[str, list[int]]] = []
+    for topic, start, end in stretches:
+        if found and found[-1][0] == topic and found[-1][1][-1] == start:
+            found[-1][1].append(end)
+        else:
+            found.append((topic, [start, end]))
     return found
