@@ -60,6 +60,15 @@ class Keys:
         """Every customer by time of review, a sorted set; +inf where silence changes nothing."""
         return self._of(partition, f"due:{partition}")
 
+    def rebuild(self, partition: int) -> str:
+        """Who is rebuilding the partition, a string that expires; nobody else may acquire it."""
+        return self._of(partition, f"rebuild:{partition}")
+
+    @property
+    def rebuilt(self) -> str:
+        """Partitions that an unfinished rebuild is through with, a set that expires."""
+        return f"{self.prefix}rebuilt"
+
     @property
     def installation(self) -> str:
         """What may never change: partition count, time zone, currency; a hash."""

@@ -22,7 +22,7 @@ from ops.verify.replay_engine import Counted, ReplayEngine
 from ops.verify.told import Told, letters_in
 from schemas.errors import shown
 from scoring.business_calendar import BusinessCalendar
-from state.codec import due_scores, encode_columns, unpack_messages
+from state.codec import due_scores, encode_columns
 from state.fields import FIELDS
 from state.store import Store
 from streams.messages import change_messages
@@ -84,11 +84,10 @@ async def verify_partition(
     replay = Replay(settings, partitions, partition, cards, expected.hear)
     verdict = Verdict(partition)
 
-    def count(records: int) -> None:
+    async for records in replay.steps(log, image.checkpoint):
         verdict.records += records
         tick(records)
-
-    reached = await replay.run(log, image.checkpoint, count)
+    reached = replay.reached
     for name in _COUNTERS:
         found, wanted = getattr(image.checkpoint, name), getattr(reached, name)
         if _plain(found) != _plain(wanted):
@@ -106,11 +105,10 @@ async def verify_partition(
     await settle(image, settings, partitions, partition, cards)
     verdict.customers = len(everyone)
     verdict.differences += _customer_differences(image, replay.engine, partition)
-    waiting = [message for packed in image.outbox for message in unpack_messages(packed)]
     if len(early_to) == partitions:  # else a partition's changes are all over the topic
-        told = await read_prints(log, settings, partition, early_to[partition])
+        told = await read_prints(log, settings, [partition], early_to)
         verdict.changes, verdict.changes_gone = told.count, told.gone
-        changes = [message for message in waiting if message.topic == topic]
+        changes = [message for message in image.outbox if message.topic == topic]
         as_expected = expected.is_told(
             told, changes, lambda: [committed.get(name, 0) for name in everyone.customer_ids]
         )
@@ -120,13 +118,13 @@ async def verify_partition(
         verdict.differences += change_differences(
             published,
             await _told_again(log, settings, partitions, image, verdict, cards),
-            Told().hear(waiting, settings),
+            Told().hear(image.outbox, settings),
             committed,
         )
     verdict.differences += letter_differences(
         await read_letters(log, settings, partition),
         expected.letters,
-        letters_in(waiting, settings),
+        letters_in(image.outbox, settings),
         settings.input_topics,
         partition,
     )
@@ -151,7 +149,8 @@ async def _told_again(
         told.hear(change_messages(changes, states, topics, partition, calendar, settings), settings)
 
     replay = Replay(settings, partitions, partition, cards, hear)
-    await replay.run(log, image.checkpoint, lambda _: None)
+    async for _ in replay.steps(log, image.checkpoint):
+        pass
     return told
 
 

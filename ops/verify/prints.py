@@ -6,7 +6,7 @@ finds out what differs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from streams.whole_batches import sized, tail_of, varint
 PrintArray = NDArray[np.int64]
 
 _NO_PRINTS = np.zeros(0, dtype=np.int64)
+_NO_ROWS = np.zeros(0, dtype=np.intp)
 _SIZES = [varint(size) for size in range(4096)]
 
 
@@ -105,11 +106,22 @@ class Expected:
         self._prints: list[PrintArray] = []
         self._rows: list[NDArray[np.intp]] = []
         self._sequences: list[NDArray[np.int64]] = []
+        self._detours: list[int] = []
         self.letters: set[Place] = set()
+
+    @property
+    def detours(self) -> PrintArray:
+        """Fingerprints of the records that had to be sent to their home partition."""
+        return np.array(self._detours, dtype=np.int64)
 
     def hear(self, counted: Counted) -> None:
         """Note one slice."""
         self.letters |= letters_in(counted.messages, self._settings)
+        self._detours += [
+            print_of(message)
+            for message in counted.messages
+            if message.topic == self._settings.rekeyed_topic
+        ]
         changes = counted.advanced.changes
         if not changes.blocks:
             return
@@ -136,16 +148,40 @@ class Expected:
         committed : callable
             How far each customer, by row, has come; what comes later no sweep has committed yet.
         """
-        prints = np.concatenate([_NO_PRINTS, *self._prints])
-        if lacking(found.early, prints).any():
+        if lacking(found.early, self._all()).any():
             return False
-        there = [found.early, found.late]
-        there.append(np.array([print_of(message) for message in waiting], dtype=np.int64))
-        untold = np.flatnonzero(lacking(prints, np.concatenate(there)))
+        untold, rows, sequences = self.untold(found, waiting)
         if not len(untold) or found.gone:
             return True
-        rows, sequences = np.concatenate(self._rows), np.concatenate(self._sequences)
-        return bool((sequences[untold] > np.array(committed())[rows[untold]]).all())
+        return bool((sequences > np.array(committed())[rows]).all())
+
+    def untold(
+        self, found: Found, waiting: Sequence[Message]
+    ) -> tuple[PrintArray, NDArray[np.intp], NDArray[np.int64]]:
+        """Changes that are neither in the topic nor in the outbox.
+
+        Returns
+        -------
+        fingerprints, customers by row, and numbers of the changes
+        """
+        prints = self._all()
+        there = [found.early, found.late]
+        there.append(np.array([print_of(message) for message in waiting], dtype=np.int64))
+        untold = lacking(prints, np.concatenate(there))
+        rows = np.concatenate([_NO_ROWS, *self._rows])
+        return prints[untold], rows[untold], np.concatenate([_NO_PRINTS, *self._sequences])[untold]
+
+    def last_told(self, found: Found, customers: int) -> NDArray[np.int64]:
+        """Number of each customer's last change that the topic holds, by row; 0 where it holds none."""
+        told = ~lacking(self._all(), np.concatenate([found.early, found.late]))
+        last = np.zeros(customers, dtype=np.int64)
+        rows = np.concatenate([_NO_ROWS, *self._rows])
+        sequences = np.concatenate([_NO_PRINTS, *self._sequences])
+        np.maximum.at(last, rows[told], sequences[told])
+        return last
+
+    def _all(self) -> PrintArray:
+        return np.concatenate([_NO_PRINTS, *self._prints])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +204,19 @@ class Found:
     gone: int
 
 
-async def read_prints(log: LogReader, settings: Settings, partition: int, early_to: int) -> Found:
-    """Read one partition of the changes topic; what lies before `early_to` was told early."""
-    topic = settings.changes_topic
-    spans = await log.bounds(topic, [partition])
-    early, late = [_NO_PRINTS], [_NO_PRINTS]
-    async for batch in log.read_whole(topic, spans):
-        prints = np.array(list(map(hash, batch.tails())), dtype=np.int64)
-        (early if batch.offset < early_to else late).append(prints)
+async def read_prints(
+    log: LogReader, settings: Settings, partitions: Sequence[int], early_to: Mapping[int, int]
+) -> Found:
+    """Read some partitions of the changes topic; what lies before `early_to` was told early."""
+    early, late, gone = [_NO_PRINTS], [_NO_PRINTS], 0
+    for partition in partitions:
+        spans = await log.bounds(settings.changes_topic, [partition])
+        gone += spans[partition][0]
+        async for batch in log.read_whole(settings.changes_topic, spans):
+            prints = np.array(list(map(hash, batch.tails())), dtype=np.int64)
+            (early if batch.offset < early_to[partition] else late).append(prints)
     told, since = distinct(np.concatenate(early)), distinct(np.concatenate(late))
-    count = len(told) + int(lacking(since, told).sum())
-    return Found(told, since, count, spans[partition][0])
+    return Found(told, since, len(told) + int(lacking(since, told).sum()), gone)
 
 
 def distinct(prints: PrintArray) -> PrintArray:

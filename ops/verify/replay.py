@@ -27,6 +27,16 @@ class UnreplayableError(PipelineError):
     """The log or the journal does not hold what it takes to count a partition again."""
 
 
+async def journal_of(log: LogReader, settings: Settings, partition: int) -> list[Mark]:
+    """All marks of a partition, in the order in which they were told."""
+    spans = await log.bounds(settings.journal_topic, [partition])
+    return [
+        decode_mark(record.value)
+        async for records in log.read(settings.journal_topic, spans)
+        for record in records
+    ]
+
+
 async def marks_to(
     log: LogReader, settings: Settings, partition: int, held: Checkpoint
 ) -> list[Mark]:
@@ -39,14 +49,9 @@ async def marks_to(
     """
     if held.commits and held.mark is None:
         raise UnreplayableError(f"partition {partition} was counted before there was a journal.")
-    found: dict[str, Mark] = {}
+    found = {mark.id: mark for mark in await journal_of(log, settings, partition)}
     if held.mark is not None:
-        found[held.mark.id] = held.mark  # it may still be in the outbox
-    spans = await log.bounds(settings.journal_topic, [partition])
-    async for records in log.read(settings.journal_topic, spans):
-        for record in records:
-            mark = decode_mark(record.value)
-            found[mark.id] = mark
+        found.setdefault(held.mark.id, held.mark)  # it may still be in the outbox
     chain: list[Mark] = []
     at = "" if held.mark is None else held.mark.id
     while at:
@@ -76,7 +81,7 @@ class Replay:
     Attributes
     ----------
     engine : ReplayEngine
-        From `run` on.
+        From the first step on.
     """
 
     engine: ReplayEngine
@@ -89,55 +94,53 @@ class Replay:
         scorecards: Mapping[str, bytes],
         listener: Callable[[Counted], None],
     ) -> None:
-        self._settings = settings
-        self._partitions = partitions
-        self._partition = partition
+        self.settings = settings
+        self.partitions = partitions
+        self.partition = partition
         self._scorecards = scorecards
         self._listener = listener
 
-    async def run(
-        self, log: LogReader, held: Checkpoint, tick: Callable[[int], None]
-    ) -> Checkpoint:
-        """Count everything up to `held`; `tick` hears how many records each step took.
-
-        Returns
-        -------
-        Checkpoint
-            Where the replay stands: as `held`, if all is well.
+    async def steps(self, log: LogReader, held: Checkpoint) -> AsyncIterator[int]:
+        """Count everything up to `held`; yields how many records each step took.
 
         Raises
         ------
         UnreplayableError
             Records or marks are gone.
         """
-        partition = self._partition
-        marks = await marks_to(log, self._settings, partition, held)
-        self.engine = ReplayEngine(self._settings, self._partitions, marks, self._listener)
+        partition = self.partition
+        marks = await marks_to(log, self.settings, partition, held)
+        self.engine = ReplayEngine(self.settings, self.partitions, marks, self._listener)
         for version, body in self._scorecards.items():
             await self.engine.store.save_scorecard(version, body, current=False)
         await self.engine.acquire(partition)
         for topic, cuts in readings(stretches(marks, held)):
             async for records in self._read(log, topic, cuts):
                 await self.engine.process(topic, partition, records)
-                tick(len(records))
+                yield len(records)
         await self._come_to_rest()
-        return self.engine.owned[partition].checkpoint
+        yield 0
+
+    @property
+    def reached(self) -> Checkpoint:
+        """Where the replay stands: as it was to, if all is well."""
+        return self.engine.owned[self.partition].checkpoint
 
     async def _read(
         self, log: LogReader, topic: str, cuts: Sequence[int]
     ) -> AsyncIterator[list[Any]]:
         """Records of a topic from the first cut to the last, in slices that reach over none."""
         start, end = cuts[0], cuts[-1]
-        first, last = (await log.bounds(topic, [self._partition]))[self._partition]
+        first, last = (await log.bounds(topic, [self.partition]))[self.partition]
         if start < first or end > last:
             raise UnreplayableError(
-                f"{topic}-{self._partition} holds offsets {first} to {last}; {start} to {end} were "
+                f"{topic}-{self.partition} holds offsets {first} to {last}; {start} to {end} were "
                 "counted.",
                 hint="The topic must keep its records for ever.",
             )
         waiting: list[Any] = []
         ends = deque(cuts[1:])
-        async for records in log.read(topic, {self._partition: (start, end)}):
+        async for records in log.read(topic, {self.partition: (start, end)}):
             waiting += records
             while waiting:
                 size = bisect_left(waiting, ends[0], key=_offset)
@@ -154,7 +157,7 @@ class Replay:
 
     async def _come_to_rest(self) -> None:
         """Let silence and the scorecard in use do all they have to do by the clock."""
-        engine, partition = self.engine, self._partition
+        engine, partition = self.engine, self.partition
         while await engine.sweep(partition, engine.owned[partition].checkpoint.clock_us):
             pass
         while engine.owned[partition].rescore_cursor is not None:
