@@ -26,7 +26,7 @@ from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t
 from scoring.states import NEVER_US, UNKNOWN_US, Numbers, States
 from scoring.timeline import Card, Timeline
 from state.codec import decode_rows
-from state.store import Checkpoint, Store
+from state.store import Checkpoint, Fields, Store
 from streams.homes import home_partition
 from streams.settings import Clock, Settings
 
@@ -273,8 +273,26 @@ async def find_customer(
             )
         raise UnknownCustomerError(f"no purchase of customer {customer_id!r} has been counted")
     checkpoint, timeline = await as_it_stands(store, partition, {})
+    if not checkpoint.adoptions:  # it is being rebuilt from nothing: each row stands for itself
+        return await _as_written(store, settings, customer_id, stored[0])
     calendar = BusinessCalendar(settings.timezone)
     states = decode_rows([customer_id], stored, timeline, settings.input_topics)
     now_us = clock_of(checkpoint, settings, wall_us) if at_us is None else at_us
     settled = advance(states, Events.none(), now_us, timeline, calendar).states
     return Customer(settled, now_us, timeline, calendar)
+
+
+async def _as_written(
+    store: Store, settings: Settings, customer_id: str, fields: Fields
+) -> Customer:
+    """One customer as of the last time that a worker looked at them."""
+    card = (await scorecards_of(store)).get(fields["scorecard"].decode())
+    if card is None:
+        raise UnknownCustomerError(
+            f"customer {customer_id!r} is scored by {shown(fields['scorecard'].decode())}, which Redis "
+            "has lost.",
+            hint="Mend it: everscore rebuild.",
+        )
+    timeline, calendar = Timeline.of(card), BusinessCalendar(settings.timezone)
+    states = decode_rows([customer_id], [fields], timeline, settings.input_topics)
+    return Customer(states, int(states.numbers["as_of_us"][0]), timeline, calendar)

@@ -100,6 +100,10 @@ class FencedError(PipelineError):
     retriable = True
 
 
+class RebuildingError(PipelineError):
+    """Somebody is rebuilding the partition and keeps it until that is done."""
+
+
 class StoreUnavailableError(PipelineError):
     """Redis does not answer."""
 

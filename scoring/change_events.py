@@ -2,21 +2,24 @@
 
 Owns the numbers an event adds to a state: expected purchases, RFM scores, margin, next review.
 The body's contract is `schemas.change.ChangeEvent`; here it is written column by column, at a
-tenth of the cost of building the models.
+twentieth of the cost of building the models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 import numpy as np
 
-from schemas.change import cloud_event_headers
+from schemas.change import ChangeType, change_ids, cloud_event_headers
 from scoring.alive import expected_purchases
 from scoring.business_calendar import BusinessCalendar
 from scoring.changes import ChangeBlock, ChangeLog
+from scoring.moments import rfc3339
 from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t_x_days
 from scoring.rfm import rfm_scores
 from scoring.segments import FloatArray
@@ -24,23 +27,92 @@ from scoring.states import Numbers
 from scoring.timeline import Card
 
 EXPECTED_PURCHASES_DAYS = 30.0
-_MICROSECONDS_MAX = 253_402_300_799_999_999  # 9999-12-31: RFC 3339 has no later year
 
 _encode = msgspec.json.Encoder().encode
 
 
-def rfc3339(instants_us: np.ndarray) -> list[str | None]:
-    """RFC 3339 in UTC with microseconds; None where there is no such moment.
+class _Margin(msgspec.Struct, gc=False):
+    segment: str
+    distance: float
 
-    >>> rfc3339(np.array([852076800000000, 2**63 - 1]))
-    ['1997-01-01T00:00:00.000000Z', None]
+
+class _Review(msgspec.Struct, gc=False):
+    at: str
+    segment: str | None
+    lifecycle: str | None
+
+
+class _Source(msgspec.Struct, gc=False):
+    topic: str
+    partition: int
+    offset: int
+
+
+class _Body(msgspec.Struct, gc=False):
+    """As `schemas.change.ChangeEvent`, in the same order; a struct is written in half a dict's time."""
+
+    customer_id: str
+    sequence: int
+    previous: str | None
+    current: str | None
+    cause: str
+    occurred_at: str | None
+    prob_alive: float
+    expected_purchases_30d: float
+    frequency: int
+    silence_days: float
+    monetary_value: float
+    rfm: msgspec.Raw
+    margin: _Margin | None
+    next_review: _Review | None
+    scorecard: str
+    source: _Source
+
+
+_QUINTILES = range(6)
+_RFM = [
+    msgspec.Raw(_encode({"recency": r, "frequency": f, "monetary": m}))
+    for r in _QUINTILES
+    for f in _QUINTILES
+    for m in _QUINTILES
+]
+_RFM_STEPS = np.array([36, 6, 1])  # of a score in the index into `_RFM`
+_LIFECYCLE_TEXTS = [*(name.value for name in LIFECYCLES), None]
+_text = str.__str__  # of a StrEnum, without its detour through Python
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedChanges:
+    """n changes as they are told, in order; a column each.
+
+    Attributes
+    ----------
+    bodies : list of bytes
+        JSON.
+    times : list of str or None
+        Event time, as in the body.
     """
-    known = (instants_us <= _MICROSECONDS_MAX) & (instants_us >= -_MICROSECONDS_MAX)
-    moments = np.where(known, instants_us, 0).astype("datetime64[us]")
-    texts = np.datetime_as_string(moments, unit="us").tolist()
-    if known.all():
-        return [text + "Z" for text in texts]
-    return [text + "Z" if ok else None for text, ok in zip(texts, known.tolist(), strict=True)]
+
+    customer_ids: list[str]
+    sequences: list[int]
+    types: list[ChangeType]
+    ids: list[bytes]
+    times: list[str | None]
+    bodies: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def headers(self, rows: Sequence[int], source: str) -> Iterator[list[tuple[str, bytes]]]:
+        """CloudEvents headers of some of them; `source` names this installation."""
+        for row in rows:
+            yield cloud_event_headers(
+                self.types[row],
+                change_id=self.ids[row],
+                source=source,
+                subject=self.customer_ids[row],
+                time=self.times[row],
+            )
 
 
 def expected_purchases_30d(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> FloatArray:
@@ -75,9 +147,8 @@ def render(
     topics: Sequence[str],
     partition: int,
     calendar: BusinessCalendar,
-    source: str,
-) -> Iterator[tuple[str, list[tuple[str, bytes]], bytes]]:
-    """Key, headers and body of each change, in order.
+) -> RenderedChanges:
+    """What is told of changes.
 
     Parameters
     ----------
@@ -86,65 +157,72 @@ def render(
     topics : the input topics, as the states index them
     partition : of the input topics
     calendar : the business time zone
-    source : CloudEvents source, a URI reference that names this installation
     """
-    for block in log.blocks:
-        yield from _render_block(block, customer_ids, topics, partition, calendar, source)
+    rendered = RenderedChanges([], [], [], [], [], [])
+    # Blocks are many and small; numpy's price is by the call.
+    for card, blocks in groupby(log.blocks, key=attrgetter("card")):
+        _render_into(rendered, list(blocks), card, customer_ids, topics, partition, calendar)
+    return rendered
 
 
-def _render_block(
-    block: ChangeBlock,
+def _render_into(
+    rendered: RenderedChanges,
+    blocks: Sequence[ChangeBlock],
+    card: Card,
     customer_ids: Sequence[str],
     topics: Sequence[str],
     partition: int,
     calendar: BusinessCalendar,
-    source: str,
-) -> Iterator[tuple[str, list[tuple[str, bytes]], bytes]]:
-    numbers, card = block.numbers, block.card
+) -> None:
+    numbers = np.concatenate([block.numbers for block in blocks])
+    count = len(numbers)
+    customers = [customer_ids[row] for block in blocks for row in block.rows.tolist()]
+    kinds = [block.kind for block in blocks for _ in range(len(block.rows))]
+    sequences = numbers["sequence"].tolist()
+    previous = np.concatenate([block.previous for block in blocks]).tolist()
+    current = np.concatenate([block.current for block in blocks]).tolist()
+    causes = list(map(_text, np.concatenate([block.causes for block in blocks]).tolist()))
     occurred_at = rfc3339(numbers["as_of_us"])
-    columns: dict[str, list[Any]] = {
-        "customer_id": [customer_ids[row] for row in block.rows.tolist()],
-        "sequence": numbers["sequence"].tolist(),
-        "previous": block.previous.tolist(),
-        "current": block.current.tolist(),
-        "cause": block.causes.tolist(),
-        "occurred_at": occurred_at,
-        "prob_alive": np.nan_to_num(numbers["prob_alive"]).tolist(),
-        "expected_purchases_30d": expected_purchases_30d(numbers, card, calendar).tolist(),
-        "frequency": np.maximum(numbers["frequency"], 0).tolist(),
-        "silence_days": _silence(numbers, calendar),
-        "monetary_value": monetary_value(numbers).tolist(),
-        "rfm": [
-            {"recency": r, "frequency": f, "monetary": m}
-            for r, f, m in rfm_of(numbers, card, calendar).tolist()
-        ],
-        "margin": _margins(numbers, card),
-        "next_review": next_reviews(numbers, card),
-        "scorecard": [card.version] * len(numbers),
-        "source": [
-            {"topic": topics[topic], "partition": partition, "offset": offset}
-            for topic, offset in zip(
-                numbers["source_topic"].tolist(), numbers["source_offset"].tolist(), strict=True
-            )
-        ],
-    }
-    names = tuple(columns)
-    for values in zip(*columns.values(), strict=True):
-        body = dict(zip(names, values, strict=True))
-        yield (
-            body["customer_id"],
-            cloud_event_headers(
-                block.kind,
-                source=source,
-                subject=body["customer_id"],
-                time=body["occurred_at"],
-                identity=(
-                    f"{body['customer_id']}\n{body['sequence']}\n{body['previous']}\n"
-                    f"{body['current']}\n{body['cause']}\n{body['occurred_at']}\n{card.version}"
-                ),
-            ),
-            _encode(body),
+    source_topics = [topics[topic] for topic in numbers["source_topic"].tolist()]
+    offsets = numbers["source_offset"].tolist()
+    bodies = map(
+        _Body,
+        customers,
+        sequences,
+        previous,
+        current,
+        causes,
+        occurred_at,
+        np.nan_to_num(numbers["prob_alive"]).tolist(),
+        expected_purchases_30d(numbers, card, calendar).tolist(),
+        np.maximum(numbers["frequency"], 0).tolist(),
+        _silence(numbers, calendar),
+        monetary_value(numbers).tolist(),
+        [_RFM[index] for index in (rfm_of(numbers, card, calendar) @ _RFM_STEPS).tolist()],
+        _margins(numbers, card),
+        _reviews(numbers, card),
+        [card.version] * count,
+        map(_Source, source_topics, [partition] * count, offsets),
+    )
+    identities = [
+        f"{kind}\n{customer}\n{sequence}\n{before}\n{after}\n{cause}\n{at}\n{card.version}"
+        for kind, customer, sequence, before, after, cause, at in zip(
+            map(_text, kinds),
+            customers,
+            sequences,
+            previous,
+            current,
+            causes,
+            occurred_at,
+            strict=True,
         )
+    ]
+    rendered.customer_ids.extend(customers)
+    rendered.sequences.extend(sequences)
+    rendered.types.extend(kinds)
+    rendered.ids.extend(change_ids(identities))
+    rendered.times.extend(occurred_at)
+    rendered.bodies.extend(map(_encode, bodies))
 
 
 def _silence(numbers: Numbers, calendar: BusinessCalendar) -> list[float]:
@@ -153,30 +231,28 @@ def _silence(numbers: Numbers, calendar: BusinessCalendar) -> list[float]:
     return values
 
 
-def _margins(numbers: Numbers, card: Card) -> list[dict[str, Any] | None]:
+def _margins(numbers: Numbers, card: Card) -> list[_Margin | None]:
     scored = numbers["frequency"] >= 0
     z = card.segmenter.features(
         np.nan_to_num(numbers["prob_alive"]), numbers["frequency"], monetary_value(numbers)
     )
     distance, target = card.segmenter.margin(z, np.maximum(numbers["segment"], 0))
-    return [
-        {"segment": name, "distance": d} if ok else None
-        for name, d, ok in zip(
-            card.segment_names[target].tolist(), distance.tolist(), scored.tolist(), strict=True
-        )
-    ]
+    margins: list[_Margin | None] = list(
+        map(_Margin, card.segment_names[target].tolist(), distance.tolist())
+    )
+    if scored.all():
+        return margins
+    return [margin if ok else None for margin, ok in zip(margins, scored.tolist(), strict=True)]
 
 
-def next_reviews(numbers: Numbers, card: Card) -> list[dict[str, Any] | None]:
+def _reviews(numbers: Numbers, card: Card) -> list[_Review | None]:
     """What silence does next and when; None where it changes nothing any more."""
-    segments = card.segment_names[numbers["next_segment"]].tolist()
-    lifecycles = [*LIFECYCLES, None]
     return [
-        None if at is None else {"at": at, "segment": segment, "lifecycle": lifecycles[lifecycle]}
+        None if at is None else _Review(at, segment, lifecycle)
         for at, segment, lifecycle in zip(
             rfc3339(numbers["next_review_us"]),
-            segments,
-            numbers["next_lifecycle"].tolist(),
+            card.segment_names[numbers["next_segment"]].tolist(),
+            [_LIFECYCLE_TEXTS[index] for index in numbers["next_lifecycle"].tolist()],
             strict=True,
         )
     ]

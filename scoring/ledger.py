@@ -91,6 +91,14 @@ def varint(value: int) -> bytes:
     """
     if value < 128:
         return _ONE_BYTE[value]
+    if value < 1 << 14:
+        return bytes((value & 127 | 128, value >> 7))
+    if value < 1 << 21:  # amounts up to 209.71
+        return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14))
+    if value < 1 << 28:
+        return bytes(
+            (value & 127 | 128, value >> 7 & 127 | 128, value >> 14 & 127 | 128, value >> 21)
+        )
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
@@ -202,6 +210,11 @@ def summarise(days: bytes) -> LedgerSummary:
         tail=walked[-1][1] if walked else 0,
         tail_day=walked[-1][0].day if walked else NO_DAY,
     )
+
+
+def first_purchase(day: int, units: int) -> bytes:
+    """A ledger with nothing but one purchase."""
+    return varint(_zigzag(day)) + b"\x02" + varint(units)
 
 
 def append_purchase(days: bytes, tail_day: int, day: int, units: int) -> bytes:

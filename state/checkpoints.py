@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from schemas.errors import FencedError, shown
+from schemas.errors import FencedError, RebuildingError, shown
 from schemas.mark import decode_mark, encode_mark
-from scoring.change_events import rfc3339
+from scoring.moments import rfc3339
 from scoring.states import UNKNOWN_US
 from state.codec import parse_times
 from state.store import Checkpoint
@@ -48,6 +48,18 @@ def refusal(partition: int, held: Checkpoint, before: Checkpoint) -> FencedError
         f"partition {partition} is at {_place(held)} (owner {shown(held.owner)}), "
         f"not at {_place(before)}"
     )
+
+
+def taken(partition: int, held: Checkpoint) -> FencedError:
+    """Why nothing may be removed any more."""
+    return FencedError(
+        f"partition {partition} belongs to {shown(held.owner)} since epoch {held.epoch}"
+    )
+
+
+def rebuilding(partition: int, owner: str) -> RebuildingError:
+    """Why a partition cannot be acquired."""
+    return RebuildingError(f"partition {partition} is reserved for {shown(owner)}.")
 
 
 def _place(checkpoint: Checkpoint) -> str:

@@ -14,8 +14,9 @@ import numpy as np
 
 from scoring import ledger
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import expected_purchases_30d, rfc3339, rfm_of
+from scoring.change_events import expected_purchases_30d, rfm_of
 from scoring.ledger import RecentIds
+from scoring.moments import rfc3339
 from scoring.review import LIFECYCLES, monetary_value, t_x_days
 from scoring.states import NEVER_US, NONE, UNKNOWN_US, Numbers, States
 from scoring.timeline import Timeline
@@ -37,10 +38,22 @@ def encode_rows(
 
     All customers must stand on the scorecard now in use, as they do after `advance`.
     """
+    columns = encode_columns(states, timeline, topics, calendar, fields)
+    return list(zip(*columns.values(), strict=True))
+
+
+def encode_columns(
+    states: States,
+    timeline: Timeline,
+    topics: Sequence[str],
+    calendar: BusinessCalendar,
+    fields: Sequence[str] = FIELDS,
+) -> dict[str, Sequence[str | bytes]]:
+    """The same, field by field."""
     columns = _score_columns(states.numbers, timeline, calendar)
     if len(fields) > len(SCORE_FIELDS):
         columns |= _fact_columns(states, topics)
-    return list(zip(*(columns[name] for name in fields), strict=True))
+    return {name: columns[name] for name in fields}
 
 
 def _score_columns(

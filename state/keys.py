@@ -64,6 +64,15 @@ class Keys:
         """Tombstones of customers erased, under other names; a hash of `<until, µs> <sequence>`."""
         return self._of(partition, f"erased:{partition}")
 
+    def rebuild(self, partition: int) -> str:
+        """Who is rebuilding the partition, a string that expires; nobody else may acquire it."""
+        return self._of(partition, f"rebuild:{partition}")
+
+    @property
+    def rebuilt(self) -> str:
+        """Partitions that an unfinished rebuild is through with, a set that expires."""
+        return f"{self.prefix}rebuilt"
+
     @property
     def installation(self) -> str:
         """What may never change: partition count, time zone, currency; a hash."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from time import monotonic
 
 from scoring.states import NEVER_US
-from state.checkpoints import refusal
+from state.checkpoints import rebuilding, refusal, taken
 from state.store import Checkpoint, Fields, SliceCommit, Tombstone
 
 
@@ -21,6 +22,7 @@ class MemoryStore:
         self.erased: dict[int, dict[str, Tombstone]] = {}
         self._outboxes: dict[int, dict[int, bytes]] = {}
         self._entries = 0
+        self._reservations: dict[int, tuple[str, float]] = {}
         self._installation: dict[str, str] = {}
         self._scorecards: dict[str, bytes] = {}
         self._current: str | None = None
@@ -30,9 +32,39 @@ class MemoryStore:
 
     async def acquire(self, partition: int, owner: str, token: str = "") -> Checkpoint:
         """See `Store.acquire`."""
+        reserved = self._reserved(partition)
+        if reserved not in ("", owner):
+            raise rebuilding(partition, reserved)
         held = await self.checkpoint(partition)
         self.checkpoints[partition] = replace(held, epoch=held.epoch + 1, token=token, owner=owner)
         return self.checkpoints[partition]
+
+    async def reserve(self, partition: int, owner: str, seconds: float) -> str:
+        """See `Store.reserve`."""
+        if self._reserved(partition) in ("", owner):
+            self._reservations[partition] = (owner, monotonic() + seconds)
+        return self._reserved(partition)
+
+    def _reserved(self, partition: int) -> str:
+        owner, until = self._reservations.get(partition, ("", 0.0))
+        return owner if monotonic() < until else ""
+
+    async def forget(
+        self,
+        partition: int,
+        owned: Checkpoint,
+        customer_ids: Sequence[str],
+        tombstones: Sequence[str] = (),
+    ) -> None:
+        """See `Store.forget`."""
+        held = await self.checkpoint(partition)
+        if (held.epoch, held.token) != (owned.epoch, owned.token):
+            raise taken(partition, held)
+        for customer_id in customer_ids:
+            self.hashes.pop((partition, customer_id), None)
+            self.due_at.get(partition, {}).pop(customer_id, None)
+        for name in tombstones:
+            self.erased.get(partition, {}).pop(name, None)
 
     async def checkpoint(self, partition: int) -> Checkpoint:
         """See `Store.checkpoint`."""

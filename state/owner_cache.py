@@ -68,10 +68,13 @@ class OwnerCache:
         """Forget one, and everything of theirs."""
         slot = self._slots.pop(customer_id, None)
         if slot is not None:
-            blank = States.blank([""])
-            for name in ("numbers", "days", "ids_previous", "ids_current"):
-                getattr(self._rows, name)[slot] = getattr(blank, name)[0]
+            self._blank(slot)
             self._free.append(slot)
+
+    def _blank(self, slot: int) -> None:
+        blank = States.blank([""])
+        for name in ("numbers", "days", "ids_previous", "ids_current"):
+            getattr(self._rows, name)[slot] = getattr(blank, name)[0]
 
     def clear(self) -> None:
         """Forget everyone."""

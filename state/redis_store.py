@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import files
 
 import msgspec
 
 from schemas.errors import ConfigurationError, FencedError
 from scoring.states import NEVER_US
-from state.checkpoints import checkpoint_fields, guard_fields, read_checkpoint, refusal
+from state.checkpoints import (
+    checkpoint_fields,
+    guard_fields,
+    read_checkpoint,
+    rebuilding,
+    refusal,
+    taken,
+)
 from state.fields import FIELDS
 from state.inspection import RedisFacts, RedisInspection
 from state.keys import Keys
@@ -44,6 +51,8 @@ class RedisStore:
         self._redis, self._reachable = self._link.client, self._link.reachable
         self._commit = self._redis.register_script(_script("commit_slice"))
         self._acquire = self._redis.register_script(_script("acquire"))
+        self._reserve = self._redis.register_script(_script("reserve"))
+        self._forget = self._redis.register_script(_script("forget"))
         self._load = self._redis.register_script(_script("load_many"))
 
     async def check(self) -> None:
@@ -83,8 +92,50 @@ class RedisStore:
     async def acquire(self, partition: int, owner: str, token: str = "") -> Checkpoint:
         """See `Store.acquire`."""
         async with self._reachable():
-            flat = await self._acquire(keys=[self._keys.partition(partition)], args=[owner, token])
-        return read_checkpoint(_fields_of(flat))
+            found = await self._acquire(
+                keys=[self._keys.partition(partition), self._keys.rebuild(partition)],
+                args=[owner, token],
+            )
+        if isinstance(found, bytes):
+            raise rebuilding(partition, found.decode())
+        return read_checkpoint(_fields_of(found))
+
+    async def reserve(self, partition: int, owner: str, seconds: float) -> str:
+        """See `Store.reserve`."""
+        async with self._reachable():
+            reserved = await self._reserve(
+                keys=[self._keys.rebuild(partition)], args=[owner, round(seconds * 1000)]
+            )
+        return str(reserved.decode())
+
+    async def forget(
+        self,
+        partition: int,
+        owned: Checkpoint,
+        customer_ids: Sequence[str],
+        tombstones: Sequence[str] = (),
+    ) -> None:
+        """See `Store.forget`."""
+        for customer_id in customer_ids:
+            self._keys.customer(partition, customer_id)  # refuses what may not become a key
+        async with self._reachable():
+            done = await self._forget(
+                keys=[
+                    self._keys.partition(partition),
+                    self._keys.due(partition),
+                    self._keys.tombstones(partition),
+                ],
+                args=[
+                    self._keys.customer_prefix(partition),
+                    owned.epoch,
+                    owned.token,
+                    len(customer_ids),
+                    *customer_ids,
+                    *tombstones,
+                ],
+            )
+        if not done:
+            raise taken(partition, await self.checkpoint(partition))
 
     async def checkpoint(self, partition: int) -> Checkpoint:
         """See `Store.checkpoint`."""
@@ -238,6 +289,22 @@ class RedisStore:
         async with self._reachable():
             version = await self._redis.get(self._keys.current_scorecard)
         return None if version is None else str(version.decode())
+
+    async def rebuilt(self) -> set[int]:
+        """Partitions that an unfinished rebuild is through with."""
+        async with self._reachable():
+            found = await self._redis.smembers(self._keys.rebuilt)
+        return {int(partition) for partition in found}
+
+    async def note_rebuilt(self, partitions: Collection[int], seconds: float) -> None:
+        """Remember them for a while; none: forget all."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.delete(self._keys.rebuilt)
+        if partitions:
+            pipeline.sadd(self._keys.rebuilt, *partitions)
+            pipeline.pexpire(self._keys.rebuilt, round(seconds * 1000))
+        async with self._reachable():
+            await pipeline.execute()
 
     async def close(self) -> None:
         """See `Store.close`."""

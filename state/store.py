@@ -17,6 +17,10 @@ Adoption = tuple[int, str]
 """(moment on the partition's clock in µs, scorecard version)."""
 
 
+REBUILDER = "rebuild "
+"""How the owner begins that is no worker, but rebuilds a partition."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """How far one partition has come: the truth about progress.
@@ -145,7 +149,37 @@ class Store(Protocol):
         """
 
     async def acquire(self, partition: int, owner: str, token: str = "") -> Checkpoint:
-        """Become the owner under a new epoch; whoever owned it before can write no more."""
+        """Become the owner under a new epoch; whoever owned it before can write no more.
+
+        Raises
+        ------
+        RebuildingError
+            It is reserved for another owner.
+        """
+
+    async def reserve(self, partition: int, owner: str, seconds: float) -> str:
+        """Keep everybody else from acquiring a partition for a while; 0 seconds let go of it.
+
+        Returns
+        -------
+        str
+            For whom it is reserved now; empty for nobody.
+        """
+
+    async def forget(
+        self,
+        partition: int,
+        owned: Checkpoint,
+        customer_ids: Sequence[str],
+        tombstones: Sequence[str] = (),
+    ) -> None:
+        """Remove customers, and tombstones by `Gone.name`, as if they had never been.
+
+        Raises
+        ------
+        FencedError
+            Epoch or token are not those of `owned`; nothing was removed.
+        """
 
     async def checkpoint(self, partition: int) -> Checkpoint:
         """Read without becoming the owner."""

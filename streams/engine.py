@@ -22,7 +22,7 @@ from scoring.erasure import erase
 from scoring.states import UNKNOWN_US
 from state.store import Gone, Store, Tombstone
 from streams.holdings import Journal, Owned
-from streams.homes import home_partition
+from streams.homes import home_partition, home_partitions
 from streams.messages import Record, dead_letters, detours, too_much_in_all
 from streams.settings import Clock, Settings
 from streams.slices import Committed, Slices
@@ -288,13 +288,11 @@ class SliceEngine(Slices):
 
     def _at_home(self, owned: Owned, batch: DecodedBatch) -> np.ndarray[Any, Any]:
         """Which of the good records belong to this partition."""
-        homes: dict[str, bool] = {}
-        for customer_id in batch.customer_ids:
-            if customer_id not in homes:
-                homes[customer_id] = (
-                    customer_id in owned.cache
-                    or home_partition(customer_id, self.partitions) == owned.partition
-                )
+        homes = dict.fromkeys(batch.customer_ids, True)
+        strangers = [customer_id for customer_id in homes if customer_id not in owned.cache]
+        if strangers:
+            found = home_partitions(strangers, self.partitions) == owned.partition
+            homes.update(zip(strangers, found.tolist(), strict=True))
         return np.array([homes[customer_id] for customer_id in batch.customer_ids], dtype=np.bool_)
 
 

@@ -9,13 +9,28 @@ decodes names with replacement.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
+from streams.whole_batches import WholeBatch, whole
+
 _LENGTH_AT, _AFTER_LENGTH = 8, 12  # of a batch, in all of Kafka's record formats
+
+
+class ReadRecord(NamedTuple):
+    """aiokafka's ConsumerRecord, whose making costs as much as all the rest of reading a record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
 
 
 class _Buffer(bytearray):
@@ -48,6 +63,7 @@ class _Batches:
         self._batches = MemoryRecords(data)
         self._begin = self._end = 0
         self._again = False
+        self.whole = False
 
     def size_in_bytes(self) -> int:
         return len(self._data)
@@ -62,7 +78,8 @@ class _Batches:
         length_at = self._end + _LENGTH_AT
         length = int.from_bytes(self._data[length_at : length_at + 4], "big")
         self._begin, self._end = self._end, self._end + _AFTER_LENGTH + length
-        return self._batches.next_batch()
+        batch = self._batches.next_batch()
+        return WholeBatch(self._data[self._begin : self._end]) if self.whole else batch
 
     def once_more(self) -> None:
         """Hand out the last batch again, readable whatever its names."""
@@ -70,7 +87,25 @@ class _Batches:
 
 
 class _AnyNamesRecords(fetcher.PartitionRecords):  # type: ignore[misc]
-    """The records of a fetch; knows by offset which of them were handed out."""
+    """The records of a fetch, or its batches; knows by offset which of them were handed out."""
+
+    def __init__(self, tp: Any, records: Any, *rest: Any) -> None:
+        super().__init__(tp, records, *rest)
+        records.whole = self._whole = self._value_deserializer is whole
+
+    def _consumer_record(self, tp: Any, record: Any) -> Any:
+        if self._whole:
+            return record
+        return ReadRecord(
+            tp.topic,
+            tp.partition,
+            record.offset,
+            record.timestamp,
+            record.timestamp_type,
+            record.key,
+            record.value,
+            record.headers,
+        )
 
     def _unpack_records(self) -> Iterator[Any]:
         while True:

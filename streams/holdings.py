@@ -26,6 +26,8 @@ from state.owner_cache import OwnerCache
 from state.store import Adoption, Checkpoint, Store, Tombstone
 from streams.settings import Settings
 
+_CLEARED_AT_ONCE = 1_000  # customers; Redis does nothing else meanwhile
+
 
 class Journal(Protocol):
     """What the engine needs of the journal."""
@@ -118,8 +120,27 @@ class Holdings:
     async def acquire(self, partition: int) -> Checkpoint:
         """Become the owner of a partition and learn where it stands."""
         checkpoint = await self.store.acquire(partition, self.settings.owner, uuid4().hex)
+        if not checkpoint.commits:
+            await self._clear(partition, checkpoint)
         self.owned[partition] = await self._open(partition, checkpoint)
         return self.owned[partition].checkpoint
+
+    async def _clear(self, partition: int, checkpoint: Checkpoint) -> None:
+        """Remove customers that nobody has counted: of a rebuild cut short, or of a checkpoint lost.
+
+        Counting from the first record would count their purchases once more, and keep those of
+        customers away who are erased only later.
+        """
+        names = list(await self.store.tombstones(partition))
+        if names:
+            await self.store.forget(partition, checkpoint, [], names)
+        cursor, left = 0, True
+        while left:
+            cursor, ids = await self.store.customers(partition, cursor, _CLEARED_AT_ONCE)
+            left = bool(ids or cursor)  # a scan that others remove from may come to no end
+            if ids:
+                await self.store.forget(partition, checkpoint, ids)
+                cursor = 0
 
     async def resync(self, partition: int) -> Checkpoint | None:
         """Drop what is in memory and read where the partition stands; None if it is lost.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
 
+import numpy as np
 from aiokafka.partitioner import murmur2
+from numpy.typing import NDArray
 
 from schemas.transaction import ID_CHARS_MAX
 
+_MURMUR = np.uint32(0x5BD1E995)
 _RANKS = float(2**64)
 # The longest customer id in UTF-8. Longer keys are nobody's home, only a bad record's: murmur2 in
 # Python takes half a second for a megabyte of them, and the cache would keep it.
@@ -23,6 +27,49 @@ def home_partition(customer_id: str, partitions: int) -> int:
     3
     """
     return partition_of(customer_id.encode(), partitions)
+
+
+def home_partitions(customer_ids: Sequence[str], partitions: int) -> NDArray[np.int64]:
+    """The same for many, at a tenth of the cost.
+
+    >>> home_partitions(["C-42", "00001", "Zoë"], 4).tolist() == [
+    ...     home_partition(name, 4) for name in ("C-42", "00001", "Zoë")
+    ... ]
+    True
+    """
+    homes = np.empty(len(customer_ids), dtype=np.int64)
+    by_size: dict[int, tuple[list[int], list[bytes]]] = {}
+    for row, customer_id in enumerate(customer_ids):
+        key = customer_id.encode()
+        rows, keys = by_size.setdefault(len(key), ([], []))
+        rows.append(row)
+        keys.append(key)
+    for size, (rows, keys) in by_size.items():
+        if size > _KEY_BYTES_MAX:
+            homes[rows] = [partition_of(key, partitions) for key in keys]
+        else:
+            characters = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), size)
+            homes[rows] = (_murmur2(characters) & 0x7FFFFFFF) % partitions
+    return homes
+
+
+def _murmur2(keys: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """MurmurHash2 with Kafka's seed, of keys of one size; shape (n, size) to (n,)."""
+    count, size = keys.shape
+    whole = size // 4 * 4
+    found = np.full(count, 0x9747B28C ^ size, dtype=np.uint32)
+    words = np.ascontiguousarray(keys[:, :whole]).view("<u4") * _MURMUR
+    words ^= words >> np.uint32(24)
+    words *= _MURMUR
+    for word in words.T:
+        found = found * _MURMUR ^ word
+    if whole < size:
+        for place in range(size - whole):
+            found ^= keys[:, whole + place].astype(np.uint32) << np.uint32(8 * place)
+        found *= _MURMUR
+    found ^= found >> np.uint32(13)
+    found *= _MURMUR
+    return found ^ found >> np.uint32(15)
 
 
 def partition_of(key: bytes | None, partitions: int) -> int:

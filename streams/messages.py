@@ -15,7 +15,7 @@ from schemas.mark import Mark, encode_mark
 from schemas.scorecard import Scorecard
 from schemas.transaction import UNITS_PER_MAJOR
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import render
+from scoring.change_events import RenderedChanges, render
 from scoring.changes import ChangeLog
 from scoring.ledger import TOTAL_UNITS_MAX
 from scoring.states import States
@@ -120,10 +120,16 @@ def change_messages(
     settings: Settings,
 ) -> list[Message]:
     """The change events of one call of `advance`, in order."""
-    rendered = render(changes, states.customer_ids, topics, partition, calendar, settings.source)
+    told = render(changes, states.customer_ids, topics, partition, calendar)
+    return told_messages(told, range(len(told)), settings)
+
+
+def told_messages(told: RenderedChanges, rows: Sequence[int], settings: Settings) -> list[Message]:
+    """Some changes as they go out."""
+    topic, source = settings.changes_topic, settings.source
     return [
-        Message(topic=settings.changes_topic, key=key.encode(), value=body, headers=[*headers])
-        for key, headers, body in rendered
+        Message(topic, told.customer_ids[row].encode(), told.bodies[row], headers)  # type: ignore[arg-type]  # no header of ours is null
+        for row, headers in zip(rows, told.headers(rows, source), strict=True)
     ]
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from faust.types import TP
 
-from state.store import Checkpoint
+from schemas.errors import RebuildingError
+from state.store import REBUILDER, Checkpoint
 from streams.engine import SliceEngine
 from streams.patience import outlast
 from streams.relay import OutboxRelay
@@ -41,7 +42,8 @@ class Ownership:
     engine : SliceEngine
     relay : OutboxRelay
     consumer : the app's consumer
-        `assignment()` and `seek_partition(tp, offset)` are used of it.
+        `assignment()`, `seek_partition(tp, offset)`, `pause_partitions(tps)` and
+        `resume_partitions(tps)` are used of it.
     check : async callable
         Is the server fit, and this installation's? Asked whenever a partition is settled anew: one
         that took over from another may be allowed to evict, one that was flushed has no facts.
@@ -61,6 +63,7 @@ class Ownership:
         self._consumer = consumer
         self._check = check
         self._forsaken_since: dict[int, float] = {}
+        self._aside: set[int] = set()
 
     async def take_over(self, assigned: Set[TP]) -> Mapping[TP, int]:
         """Become the owner of the partitions assigned, and of no others.
@@ -78,6 +81,7 @@ class Ownership:
         for partition in sorted(ours):
             checkpoint = await self._settle(partition, self._engine.acquire)
             if checkpoint is not None:
+                self._let_read(partition)
                 for topic in inputs:
                     offsets[TP(topic, partition)] = checkpoint.next_offsets[topic]
         log.info("owns partitions %s", sorted(ours))
@@ -90,12 +94,27 @@ class Ownership:
     async def _resume(self, partition: int, step: Step) -> None:
         checkpoint = await self._settle(partition, step)
         if checkpoint is None:
-            log.warning("partition %d has another owner; waiting for an assignment", partition)
+            log.warning("partition %d has another owner; waiting for it", partition)
+            self.stand_aside(partition)
             return
+        self._let_read(partition)
         for topic in self._settings.input_topics:
             await self._consumer.seek_partition(
                 TP(topic, partition), checkpoint.next_offsets[topic]
             )
+
+    def stand_aside(self, partition: int) -> None:
+        """Read nothing of a partition that is Kafka's gift to us, and somebody else's by Redis."""
+        self._consumer.pause_partitions(self._inputs(partition))
+        self._aside.add(partition)
+
+    def _let_read(self, partition: int) -> None:
+        if partition in self._aside:
+            self._aside.discard(partition)
+            self._consumer.resume_partitions(self._inputs(partition))
+
+    def _inputs(self, partition: int) -> set[TP]:
+        return {TP(topic, partition) for topic in self._settings.input_topics}
 
     async def _settle(self, partition: int, step: Step) -> Checkpoint | None:
         """Take a step, publish what was committed before it; as often as it takes."""
@@ -113,7 +132,11 @@ class Ownership:
                     await outlast(what, partial(self._relay.recover, partition))
             return checkpoint
 
-        return await outlast(what, attempt)
+        try:
+            return await outlast(what, attempt)
+        except RebuildingError as error:
+            log.warning("waiting: %s", error)
+            return None
 
     async def watch_forever(self) -> None:
         """Notice a Redis that is not where we left it though there is nothing to commit."""
@@ -141,6 +164,15 @@ class Ownership:
         }
         self._forsaken_since = since
         patience = _FORSAKEN_SESSIONS * self._settings.session_timeout_seconds
-        for partition in [p for p in since if monotonic() - since[p] > patience]:
-            log.warning("partition %d is ours by Kafka, and nobody works on it", partition)
-            await self._resume(partition, self._engine.acquire)
+        for partition in sorted(forsaken):
+            if await self._was_rebuilt(partition):
+                await self._resume(partition, self._engine.acquire)
+            elif monotonic() - since[partition] > patience:
+                log.warning("partition %d is ours by Kafka, and nobody works on it", partition)
+                await self._resume(partition, self._engine.acquire)
+
+    async def _was_rebuilt(self, partition: int) -> bool:
+        """Whether its last owner is a rebuild: the next is whom Kafka gave it to, once that lets go."""
+        store = self._engine.store
+        held = await outlast("watching", partial(store.checkpoint, partition))
+        return held.owner.startswith(REBUILDER)

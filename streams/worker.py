@@ -137,6 +137,9 @@ class ScoringWorker:
     async def count(self, batch: RecordBatch) -> bool:
         """Process a batch in slices; False if it must not be acknowledged."""
         topic, partition, read_from = batch.topic, batch.partition, batch.read_from
+        if partition not in self.engine.owned:
+            self.ownership.stand_aside(partition)
+            return False
         for records in batch.slices(self.settings.slice_records_max, _SLICE_BYTES_MAX):
             step = partial(self.engine.process, topic, partition, records, read_from)
             done = -1

@@ -9,6 +9,7 @@ from ops.cli.demo import demo
 from ops.cli.dlq import dlq
 from ops.cli.doctor import doctor
 from ops.cli.erase import erase
+from ops.cli.rebuild import rebuild
 from ops.cli.replay import replay
 from ops.cli.stack import stack
 from ops.cli.tail import tail
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for run in (demo, worker, replay, lookup, explain, tail, verify, erase, doctor):
+for run in (demo, worker, replay, lookup, explain, tail, verify, rebuild, erase, doctor):
     app.command()(run)
 app.add_typer(dlq, name="dlq")
 app.add_typer(stack, name="stack")

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.errors import PipelineError
+from state.codec import Message, unpack_messages
 from state.memory_store import MemoryStore
-from state.store import Checkpoint, Fields, Store
+from state.store import Checkpoint, Fields, Store, Tombstone
 from streams.engine import SliceEngine
 from streams.settings import Clock, Settings
 
@@ -29,7 +30,8 @@ class PartitionImage:
     checkpoint: Checkpoint
     hashes: dict[str, Fields | None] = field(default_factory=dict)
     due_at: dict[str, float] = field(default_factory=dict)
-    outbox: list[bytes] = field(default_factory=list)
+    outbox: list[Message] = field(default_factory=list)
+    tombstones: dict[str, Tombstone] = field(default_factory=dict)
 
 
 async def image_of(store: Store, partition: int) -> PartitionImage:
@@ -52,16 +54,25 @@ async def image_of(store: Store, partition: int) -> PartitionImage:
         for start in range(0, len(ids), _PAGE):
             some = ids[start : start + _PAGE]
             image.hashes.update(zip(some, await store.load_many(partition, some), strict=True))
-        after = ""
-        while entries := await store.outbox(partition, after, _OUTBOX_PAGE):
-            image.outbox += [packed for _, packed in entries]
-            after = entries[-1][0]
+        image.outbox = await outbox_of(store, partition)
+        image.tombstones = await store.tombstones(partition)
         if await store.checkpoint(partition) == image.checkpoint:
             return image
     raise MovingPartitionError(
         f"partition {partition} did not stand still while it was read, {_TRIES} times.",
         hint="Stop the workers, or try again when less is going on.",
     )
+
+
+async def outbox_of(store: Store, partition: int) -> list[Message]:
+    """What is committed and not known to be published."""
+    messages: list[Message] = []
+    after = ""
+    while entries := await store.outbox(partition, after, _OUTBOX_PAGE):
+        for _, packed in entries:
+            messages += unpack_messages(packed)
+        after = entries[-1][0]
+    return messages
 
 
 async def settle(

@@ -14,26 +14,29 @@ from streams.connections import kafka_access
 from streams.kafka_check import check_kafka
 from streams.kafka_refusals import kafka_error
 from streams.settings import Settings
+from streams.whole_batches import WholeBatch, whole
 
 _READ_MS = 500
 _FETCH_BYTES_MAX = 16 * 1024 * 1024
-_RECORDS_MAX = 20_000  # of one batch: a replay has no latency to keep
+_RECORDS_MAX = 50_000  # of one batch: a replay has no latency to keep
 
 
 Span = tuple[int, int]  # first offset, and the offset after the last
 
 
 class LogReader:
-    """One consumer, used for one stretch after the other.
+    """Two consumers, used for one stretch after the other.
 
     Parameters
     ----------
     consumer : a started aiokafka consumer
+    whole_batches : another, that reads whole batches
     settings : Settings
     """
 
-    def __init__(self, consumer: Any, settings: Settings) -> None:
+    def __init__(self, consumer: Any, whole_batches: Any, settings: Settings) -> None:
         self._consumer = consumer
+        self._whole_batches = whole_batches
         self._settings = settings
 
     async def bounds(self, topic: str, partitions: Iterable[int]) -> dict[int, Span]:
@@ -49,6 +52,19 @@ class LogReader:
 
     async def read(self, topic: str, spans: Mapping[int, Span]) -> AsyncIterator[list[Any]]:
         """Records of some partitions, from the first offset of each span up to its end; in batches."""
+        async for records in self._read(self._consumer, topic, spans):
+            yield records
+
+    async def read_whole(self, topic: str, spans: Mapping[int, Span]) -> AsyncIterator[WholeBatch]:
+        """The same, as the log keeps it: the first batch may begin before its span."""
+        async for batches in self._read(self._whole_batches, topic, spans):
+            for batch in batches:
+                yield batch
+
+    @staticmethod
+    async def _read(
+        consumer: Any, topic: str, spans: Mapping[int, Span]
+    ) -> AsyncIterator[list[Any]]:
         ends = {
             TopicPartition(topic, partition): end
             for partition, (start, end) in spans.items()
@@ -56,19 +72,17 @@ class LogReader:
         }
         if not ends:
             return  # a consumer that gives up its partitions and then stops waits for itself for ever
-        self._consumer.assign(list(ends))
+        consumer.assign(list(ends))
         for tp in ends:
-            self._consumer.seek(tp, spans[tp.partition][0])
+            consumer.seek(tp, spans[tp.partition][0])
         left = set(ends)
         while left:
-            found = await self._consumer.getmany(
-                *left, timeout_ms=_READ_MS, max_records=_RECORDS_MAX
-            )
+            found = await consumer.getmany(*left, timeout_ms=_READ_MS, max_records=_RECORDS_MAX)
             for tp, records in found.items():
                 wanted = [record for record in records if record.offset < ends[tp]]
                 if wanted:
                     yield wanted
-            left = {tp for tp in left if await self._consumer.position(tp) < ends[tp]}
+            left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
 
 
 @asynccontextmanager
@@ -83,7 +97,20 @@ async def open_log(settings: Settings) -> AsyncIterator[LogReader]:
         Kafka refuses us.
     """
     await check_kafka(settings, topics=[settings.transactions_topic])
-    consumer = AIOKafkaConsumer(
+    records, batches = _consumer(settings), _consumer(settings, value_deserializer=whole)
+    try:
+        await records.start()
+        await batches.start()
+        yield LogReader(records, batches, settings)
+    except KafkaError as error:
+        raise kafka_error(settings, error, "does not let us read its log") from error
+    finally:
+        await records.stop()
+        await batches.stop()
+
+
+def _consumer(settings: Settings, **more: Any) -> Any:
+    return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         enable_auto_commit=False,
         auto_offset_reset="none",  # "earliest" would hide that records are gone
@@ -91,11 +118,5 @@ async def open_log(settings: Settings) -> AsyncIterator[LogReader]:
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         max_partition_fetch_bytes=_FETCH_BYTES_MAX,
         **kafka_access(settings),
+        **more,
     )
-    try:
-        await consumer.start()
-        yield LogReader(consumer, settings)
-    except KafkaError as error:
-        raise kafka_error(settings, error, "does not let us read its log") from error
-    finally:
-        await consumer.stop()

@@ -6,80 +6,35 @@ Compares nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 from ops.verify.log import LogReader
-from schemas.dead_letter import DeadLetter
+from ops.verify.replay_engine import SLICE_RECORDS_MAX, Counted, ReplayEngine
 from schemas.errors import PipelineError
 from schemas.mark import Mark, decode_mark
-from state.codec import Message
-from state.memory_store import MemoryStore
 from state.store import Checkpoint
-from streams.engine import SliceEngine
-from streams.settings import Clock, Settings
-from streams.slices import Committed
+from streams.settings import Settings
 
-Place = tuple[int, int]
+_offset = attrgetter("offset")
 
 
 class UnreplayableError(PipelineError):
     """The log or the journal does not hold what it takes to count a partition again."""
 
 
-@dataclass(slots=True)
-class Told:
-    """What a partition has to say to the world, as far as a comparison needs it.
-
-    Attributes
-    ----------
-    changes : dict of ce_id to digest of the body
-    sequences : dict of customer to ce_ids of the changes, the first first
-    letters : set of (index of the input topic, offset)
-    """
-
-    changes: dict[str, bytes] = field(default_factory=dict)
-    sequences: dict[str, list[str]] = field(default_factory=dict)
-    letters: set[Place] = field(default_factory=set)
-
-    def hear(self, messages: Sequence[Message], settings: Settings) -> None:
-        """Note the messages of one slice."""
-        for message in messages:
-            if message.topic == settings.changes_topic:
-                change_id = (dict(message.headers)["ce_id"] or b"").decode()
-                self.changes[change_id] = digest(message.value)
-                customer_id = (message.key or b"").decode()
-                self.sequences.setdefault(customer_id, []).append(change_id)
-            elif message.topic == settings.dead_letter_topic:
-                letter = DeadLetter.from_headers(message.headers)
-                self.letters.add((settings.input_topics.index(letter.topic), letter.offset))
-
-
-def digest(body: bytes | None) -> bytes:
-    """Eight bytes that stand for a body: a partition can have more changes than memory for them."""
-    return blake2b(body or b"", digest_size=8).digest()
-
-
-class MarksOf:
-    """The journal of one partition as a replay honours it: the whole chain lies ahead."""
-
-    def __init__(self, marks: list[Mark]) -> None:
-        self._marks = marks
-
-    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
-        """All of them."""
-        return list(self._marks)
-
-    async def scorecards(self) -> dict[str, bytes]:
-        """None: the replay brings them."""
-        return {}
-
-    async def end(self, topic: str, partition: int) -> int:
-        """A replay decides nothing anew, and need not be kept from it."""
-        return 0
+async def journal_of(log: LogReader, settings: Settings, partition: int) -> list[Mark]:
+    """All marks of a partition, in the order in which they were told."""
+    spans = await log.bounds(settings.journal_topic, [partition])
+    return [
+        decode_mark(record.value)
+        async for records in log.read(settings.journal_topic, spans)
+        for record in records
+    ]
 
 
 async def marks_to(
@@ -94,14 +49,9 @@ async def marks_to(
     """
     if held.commits and held.mark is None:
         raise UnreplayableError(f"partition {partition} was counted before there was a journal.")
-    found: dict[str, Mark] = {}
+    found = {mark.id: mark for mark in await journal_of(log, settings, partition)}
     if held.mark is not None:
-        found[held.mark.id] = held.mark  # it may still be in the outbox
-    spans = await log.bounds(settings.journal_topic, [partition])
-    async for records in log.read(settings.journal_topic, spans):
-        for record in records:
-            mark = decode_mark(record.value)
-            found[mark.id] = mark
+        found.setdefault(held.mark.id, held.mark)  # it may still be in the outbox
     chain: list[Mark] = []
     at = "" if held.mark is None else held.mark.id
     while at:
@@ -125,7 +75,16 @@ class Replay:
         Of each input topic.
     partition : int
     scorecards : mapping of version to body
+    listener : callable
+        Hears each slice.
+
+    Attributes
+    ----------
+    engine : ReplayEngine
+        From the first step on.
     """
+
+    engine: ReplayEngine
 
     def __init__(
         self,
@@ -133,69 +92,77 @@ class Replay:
         partitions: int,
         partition: int,
         scorecards: Mapping[str, bytes],
+        listener: Callable[[Counted], None],
     ) -> None:
-        # Nothing here may happen by the wall clock: marks say when it did.
-        self._settings = settings.model_copy(update={"clock": Clock.EVENT})
-        self._partitions = partitions
-        self._partition = partition
+        self.settings = settings
+        self.partitions = partitions
+        self.partition = partition
         self._scorecards = scorecards
-        self.store = MemoryStore()
-        self.told = Told()
+        self._listener = listener
 
-    async def run(
-        self, log: LogReader, held: Checkpoint, tick: Callable[[int], None]
-    ) -> Checkpoint:
-        """Count everything up to `held`; `tick` hears how many records each step took.
-
-        Returns
-        -------
-        Checkpoint
-            Where the replay stands: as `held`, if all is well.
+    async def steps(self, log: LogReader, held: Checkpoint) -> AsyncIterator[int]:
+        """Count everything up to `held`; yields how many records each step took.
 
         Raises
         ------
         UnreplayableError
             Records or marks are gone.
         """
-        partition = self._partition
+        partition = self.partition
+        marks = await marks_to(log, self.settings, partition, held)
+        self.engine = ReplayEngine(self.settings, self.partitions, marks, self._listener)
         for version, body in self._scorecards.items():
-            await self.store.save_scorecard(version, body, current=False)
-        marks = await marks_to(log, self._settings, partition, held)
-        engine = SliceEngine(self.store, self._settings, self._partitions, MarksOf(marks))
-        await engine.acquire(partition)
-        for topic, start, end in stretches(marks, held):
-            async for records in self._stretch(log, topic, start, end):
-                self._hear(await engine.process(topic, partition, records))
-                tick(len(records))
-        await self._come_to_rest(engine)
-        return engine.owned[partition].checkpoint
+            await self.engine.store.save_scorecard(version, body, current=False)
+        await self.engine.acquire(partition)
+        for topic, cuts in readings(stretches(marks, held)):
+            async for records in self._read(log, topic, cuts):
+                while self.reached.next_offsets[topic] <= records[-1].offset:
+                    await self.engine.process(topic, partition, records)
+                yield len(records)
+        await self._come_to_rest()
+        yield 0
 
-    async def _stretch(
-        self, log: LogReader, topic: str, start: int, end: int
+    @property
+    def reached(self) -> Checkpoint:
+        """Where the replay stands: as it was to, if all is well."""
+        return self.engine.owned[self.partition].checkpoint
+
+    async def _read(
+        self, log: LogReader, topic: str, cuts: Sequence[int]
     ) -> AsyncIterator[list[Any]]:
-        first, last = (await log.bounds(topic, [self._partition]))[self._partition]
+        """Records of a topic from the first cut to the last, in slices that reach over none."""
+        start, end = cuts[0], cuts[-1]
+        first, last = (await log.bounds(topic, [self.partition]))[self.partition]
         if start < first or end > last:
             raise UnreplayableError(
-                f"{topic}-{self._partition} holds offsets {first} to {last}; {start} to {end} were "
+                f"{topic}-{self.partition} holds offsets {first} to {last}; {start} to {end} were "
                 "counted.",
                 hint="The topic must keep its records for ever.",
             )
-        async for records in log.read(topic, {self._partition: (start, end)}):
-            yield records
+        waiting: list[Any] = []
+        ends = deque(cuts[1:])
+        async for records in log.read(topic, {self.partition: (start, end)}):
+            waiting += records
+            while waiting:
+                size = bisect_left(waiting, ends[0], key=_offset)
+                if size == len(waiting) < SLICE_RECORDS_MAX:
+                    break  # more may come before the next cut; nothing comes after the last
+                if size < len(waiting) and size <= SLICE_RECORDS_MAX:
+                    ends.popleft()
+                size = min(size, SLICE_RECORDS_MAX)
+                if size:
+                    yield waiting[:size]
+                waiting = waiting[size:]
+        if waiting:
+            yield waiting
 
-    async def _come_to_rest(self, engine: SliceEngine) -> None:
+    async def _come_to_rest(self) -> None:
         """Let silence and the scorecard in use do all they have to do by the clock."""
-        partition = self._partition
-        while committed := await engine.sweep(
-            partition, engine.owned[partition].checkpoint.clock_us
-        ):
-            self._hear(committed)
+        engine, partition = self.engine, self.partition
+        while await engine.sweep(partition, engine.owned[partition].checkpoint.clock_us):
+            pass
         while engine.owned[partition].rescore_cursor is not None:
-            self._hear(await engine.rescore(partition))
-
-    def _hear(self, committed: Committed | None) -> None:
-        if committed is not None:
-            self.told.hear(committed.messages, self._settings)
+            await engine.rescore(partition)
 
 
 def stretches(marks: Sequence[Mark], held: Checkpoint) -> list[tuple[str, int, int]]:
@@ -207,4 +174,19 @@ def stretches(marks: Sequence[Mark], held: Checkpoint) -> list[tuple[str, int, i
         start, end = mark.offsets[mark.reading], ends[mark.reading]
         if start < end:
             found.append((mark.reading, start, end))
+    return found
+
+
+def readings(stretches: Sequence[tuple[str, int, int]]) -> list[tuple[str, list[int]]]:
+    """What to read in one go: a topic, and the offsets at which its slices must end; the first begins.
+
+    >>> readings([("t", 0, 5), ("t", 5, 9), ("r", 0, 3), ("t", 9, 12)])
+    [('t', [0, 5, 9]), ('r', [0, 3]), ('t', [9, 12])]
+    """
+    found: list[tuple[str, list[int]]] = []
+    for topic, start, end in stretches:
+        if found and found[-1][0] == topic and found[-1][1][-1] == start:
+            found[-1][1].append(end)
+        else:
+            found.append((topic, [start, end]))
     return found

@@ -7,7 +7,7 @@ when partitions are given up may finish. Kafka's committed offset is not simulat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 
 from faust.types import TP
 
@@ -93,6 +93,7 @@ class Consumer:
         self._batch_max = batch_records_max
         self._partitions: dict[TP, Partition] = {}
         self._assigned: frozenset[TP] = frozenset()
+        self._paused: set[TP] = set()
         self._epoch = 0
         self._woken = asyncio.Event()
         self.queue: asyncio.Queue[Delivery] = asyncio.Queue(_QUEUE_BATCHES)
@@ -121,6 +122,15 @@ class Consumer:
         if known is not None:
             self._seek_many({tp: offset}, {tp: known.end})
             await self._pause()  # the consumer has a thread of its own
+
+    def pause_partitions(self, tps: Iterable[TP]) -> None:
+        """See Faust's `Consumer.pause_partitions`."""
+        self._paused.update(tps)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """See Faust's `Consumer.resume_partitions`."""
+        self._paused.difference_update(tps)
+        self.wake()
 
     def caught_up(self, tp: TP) -> bool:
         """See `BatchConsumer.caught_up`."""
@@ -158,6 +168,7 @@ class Consumer:
             It took too long to take them over; the worker stops.
         """
         self._assigned = assigned
+        self._paused &= assigned
         try:
             async with asyncio.timeout(_RESUME_SECONDS_MAX):
                 offsets = await self._positions(assigned)
@@ -189,7 +200,7 @@ class Consumer:
         """Deliver what the log has of our partitions."""
         while True:
             self._woken.clear()
-            tps = sorted(self._partitions)
+            tps = sorted(self._partitions.keys() - self._paused)
             self._brokers.random.shuffle(tps)
             found = False
             for tp in tps:

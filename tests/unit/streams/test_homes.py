@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams import homes
-from streams.homes import home_partition, partition_of, sample_rank
+from streams.homes import home_partition, home_partitions, partition_of, sample_rank
 
 # From UtilsTest.testMurmur2 of Kafka's Java client.
 JAVA_VECTORS = {
@@ -32,6 +32,12 @@ def test_home_is_the_partition_that_aiokafka_chooses(customer_id, partitions):
     everywhere = list(range(partitions))
     chosen = DefaultPartitioner()(customer_id.encode(), everywhere, everywhere)
     assert home_partition(customer_id, partitions) == chosen
+
+
+@given(st.lists(st.text(max_size=30)), st.integers(1, 64))
+def test_many_customers_live_where_each_of_them_does(customer_ids, partitions):
+    homes_of_all = home_partitions(customer_ids, partitions).tolist()
+    assert homes_of_all == [home_partition(customer_id, partitions) for customer_id in customer_ids]
 
 
 def test_record_without_a_key_belongs_to_the_first_partition():

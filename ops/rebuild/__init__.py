@@ -1,0 +1,1 @@
+"""Writing Redis anew as the log has it, while everybody goes on asking it."""

@@ -1,0 +1,148 @@
+"""The worker's own engine, counting a partition again in memory.
+
+Decode, gather and advance are the worker's; what it would write and tell is handed to a listener
+instead, unrendered. Nothing happens by the wall clock: marks of the journal say when it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.verify.everyone import ColumnStore, Everyone
+from schemas.mark import Mark
+from scoring.advance import Advanced
+from scoring.states import States
+from state.codec import Message
+from state.fields import FIELDS
+from state.store import Checkpoint, Gone
+from streams.engine import SliceEngine
+from streams.holdings import Owned
+from streams.settings import Clock, Settings
+from streams.slices import Committed
+
+# Larger slices hold more in memory (a change takes 1 kB until it is told), smaller ones are slower:
+# customers with many purchases cost a round for each of them in every slice.
+SLICE_RECORDS_MAX = 50_000
+
+
+class MarksOf:
+    """The journal of one partition as a replay honours it: the whole chain lies ahead."""
+
+    def __init__(self, marks: list[Mark]) -> None:
+        self._marks = marks
+
+    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
+        """All of them."""
+        return list(self._marks)
+
+    async def scorecards(self) -> dict[str, bytes]:
+        """None: the replay brings them."""
+        return {}
+
+    async def end(self, topic: str, partition: int) -> int:
+        """A replay decides nothing anew, and need not be kept from it."""
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One slice as counted again.
+
+    Attributes
+    ----------
+    messages : list of Message
+        Dead letters and records sent to their home partition.
+    advanced : Advanced
+    rows : intp, shape (customers of the slice,)
+        Where each of them stands among everyone.
+    """
+
+    messages: list[Message]
+    advanced: Advanced
+    rows: NDArray[np.intp]
+
+
+class ReplayEngine(SliceEngine):
+    """Counts one partition again.
+
+    Parameters
+    ----------
+    settings : Settings
+    partitions : int
+        Of each input topic.
+    marks : list of Mark
+        The journal's, in order.
+    listener : callable
+        Hears each slice.
+
+    Attributes
+    ----------
+    gone : dict of str to Gone
+        Customers erased, by the names of their tombstones.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        partitions: int,
+        marks: list[Mark],
+        listener: Callable[[Counted], None],
+    ) -> None:
+        quiet = settings.model_copy(
+            update={"clock": Clock.EVENT, "sweep_customers_max": SLICE_RECORDS_MAX}
+        )
+        self._columns = ColumnStore()
+        super().__init__(self._columns, quiet, partitions, MarksOf(marks))
+        self._listener = listener
+        self.gone: dict[str, Gone] = {}
+
+    @property
+    def everyone(self) -> Everyone:
+        """The customers, as far as they were counted."""
+        return self._columns.everyone
+
+    async def _open(self, partition: int, checkpoint: Checkpoint) -> Owned:
+        owned = await super()._open(partition, checkpoint)
+        owned.cache = self.everyone
+        return owned
+
+    async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
+        known, found = self.everyone.get(ids)
+        gone = self.everyone.gone_of(ids)
+        if len(found) == len(ids) and not len(gone):
+            return known, 0
+        states = States.blank(ids, card=owned.timeline.current)
+        states.numbers[found] = known.numbers
+        states.days[found] = known.days
+        states.ids_previous[found] = known.ids_previous
+        states.ids_current[found] = known.ids_current
+        states.numbers["card"][gone] = owned.timeline.current
+        return states, len(ids) - len(found) + len(gone)
+
+    async def _commit(
+        self,
+        owned: Owned,
+        after: Checkpoint,
+        advanced: Advanced,
+        messages: list[Message],
+        fields: Sequence[str] = FIELDS,
+        mark: Mark | None = None,
+        gone: Gone | None = None,
+    ) -> Committed:
+        after = replace(after, commits=owned.checkpoint.commits + 1)
+        owned.checkpoint = after if mark is None else replace(after, mark=mark)
+        states = advanced.states
+        self.everyone.put(states)
+        if len(states):
+            soonest = int(np.min(states.numbers["next_review_us"]))
+            owned.next_due_us = min(owned.next_due_us, soonest)
+        self._listener(Counted(messages, advanced, self.everyone.slots(states.customer_ids)))
+        if gone is not None:
+            self.everyone.erase(gone.customer_id, gone.tombstone.sequence)
+            owned.tombstones[gone.name] = gone.tombstone
+            self.gone[gone.name] = gone
+        return Committed(owned.partition, "", messages, len(states), 0)
