@@ -28,6 +28,7 @@ class Role(StrEnum):
     READER = "reader"
     SUPPORT = "support"
     AUDITOR = "auditor"
+    ERASER = "eraser"
     DEMO = "demo"
 
 
@@ -38,6 +39,7 @@ MEANING = {
     Role.READER: "offer engines",
     Role.SUPPORT: "`everscore lookup`, `explain`, `tail`, `dlq ls`, `dlq show`, `doctor`",
     Role.AUDITOR: "`everscore verify`: reads every topic and all of Redis, writes nothing",
+    Role.ERASER: "`everscore erase`: publishes erasures, deletes dead letters, reads Redis",
     Role.DEMO: "`everscore demo` on servers that others use: everything it makes has names of its own",
 }
 
@@ -104,6 +106,8 @@ KAFKA_GRANTS: tuple[KafkaGrant, ...] = (
     KafkaGrant(Role.AUDITOR, "topic", "journal_topic", (_READ,)),
     KafkaGrant(Role.AUDITOR, "topic", "changes_topic", (_READ,)),
     KafkaGrant(Role.AUDITOR, "topic", "dead_letter_topic", (_READ,)),
+    KafkaGrant(Role.ERASER, "topic", "transactions_topic", (_WRITE,)),
+    KafkaGrant(Role.ERASER, "topic", "dead_letter_topic", (_READ, _WRITE, "DELETE")),
     KafkaGrant(Role.DEMO, "topic", DEMO_TOPICS, ("CREATE", _READ, _WRITE, _CONFIGS), prefixed=True),
     KafkaGrant(Role.DEMO, "group", DEMO_TOPICS, (_READ,), prefixed=True),
 )
@@ -134,6 +138,7 @@ REDIS_GRANTS: tuple[RedisGrant, ...] = (
     RedisGrant(Role.WORKER, ("info", "ping", *_SCRIPTS, *_LOOK, *_COUNT, *_ERASE)),
     RedisGrant(Role.SUPPORT, ("info", "ping", *_SCRIPTS, *_LOOK)),
     RedisGrant(Role.AUDITOR, ("info", "ping", *_SCRIPTS, *_LOOK)),
+    RedisGrant(Role.ERASER, ("info", "ping", *_SCRIPTS, *_LOOK)),
     RedisGrant(Role.DEMO, ("info", "ping", *_SCRIPTS, *_LOOK, *_COUNT, *_ERASE)),
 )
 

@@ -124,7 +124,7 @@ def matches(pattern: str, name: str) -> bool:
 
 def test_dangerous_commands_are_in_no_role() -> None:
     dangerous = {
-        "flushall", "flushdb", "config", "keys", "scan", "shutdown", "debug", "eval", "acl", "del",
+        "flushall", "flushdb", "config", "keys", "scan", "shutdown", "debug", "eval", "acl",
         "unlink", "rename", "script", "save", "bgsave", "replicaof", "monitor", "client", "module",
         "swapdb", "migrate", "restore", "sort", "function", "subscribe", "publish", "select",
     }  # fmt: skip
