@@ -124,14 +124,14 @@ def matches(pattern: str, name: str) -> bool:
 
 def test_dangerous_commands_are_in_no_role() -> None:
     dangerous = {
-        "flushall", "flushdb", "config", "keys", "scan", "shutdown", "debug", "eval", "acl", "del",
+        "flushall", "flushdb", "config", "keys", "scan", "shutdown", "debug", "eval", "acl",
         "unlink", "rename", "script", "save", "bgsave", "replicaof", "monitor", "client", "module",
         "swapdb", "migrate", "restore", "sort", "function", "subscribe", "publish", "select",
     }  # fmt: skip
     for grant in REDIS_GRANTS:
         assert not dangerous & set(grant.commands)
         assert not any(command.startswith(("@", "*")) for command in grant.commands)
-    writing = {"hset", "hsetnx", "hincrby", "set", "zadd", "xadd", "xtrim"}
+    writing = {"hset", "hsetnx", "hincrby", "set", "del", "zadd", "zrem", "xadd", "xtrim"}
     for grant in REDIS_GRANTS:
         looks = grant.role in {Role.SUPPORT, Role.AUDITOR}
         assert bool(writing & set(grant.commands)) is not looks
