@@ -68,7 +68,7 @@ def reading_probes(keys: Keys) -> dict[str, list[Command]]:
     return {
         "ping": [("PING",)],
         "info": [("INFO",)],
-        "get": [("GET", keys.current_scorecard)],
+        "get": [("GET", key) for key in (keys.current_scorecard, keys.rebuild(0), keys.rebuilt)],
         "hget": [("HGET", checkpoint, "epoch")],
         "hgetall": [("HGETALL", key) for key in hashes],
         "hmget": [("HMGET", customer, "ledger")],
@@ -89,9 +89,12 @@ def writing_probes(keys: Keys) -> dict[str, list[Command]]:
         "hset": [("HSET", key, "field", "") for key in (checkpoint, customer, tombstones)],
         "hsetnx": [("HSETNX", key, "field", "") for key in (keys.installation, keys.scorecards)],
         "hincrby": [("HINCRBY", checkpoint, "epoch", "1")],
-        "set": [("SET", keys.current_scorecard, _NO_KEY)],
-        "zadd": [("ZADD", due, "0", _NO_KEY)],
+        "set": [
+            ("SET", key, _NO_KEY) for key in (keys.current_scorecard, keys.rebuild(0), keys.rebuilt)
+        ],
         "del": [("DEL", customer)],
+        "hdel": [("HDEL", tombstones, "field")],
+        "zadd": [("ZADD", due, "0", _NO_KEY)],
         "zrem": [("ZREM", due, _NO_KEY)],
         "xadd": [("XADD", outbox, "*", "messages", "")],
         "xtrim": [("XTRIM", outbox, "MINID", "0")],

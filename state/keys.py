@@ -70,7 +70,7 @@ class Keys:
 
     @property
     def rebuilt(self) -> str:
-        """Partitions that an unfinished rebuild is through with, a set that expires."""
+        """Partitions that an unfinished rebuild is through with, a string that expires."""
         return f"{self.prefix}rebuilt"
 
     @property

@@ -116,8 +116,7 @@ class RedisStore:
         tombstones: Sequence[str] = (),
     ) -> None:
         """See `Store.forget`."""
-        for customer_id in customer_ids:
-            self._keys.customer(partition, customer_id)  # refuses what may not become a key
+        # No id is refused here: one that may not be a key, and somehow is, has to go as well.
         async with self._reachable():
             done = await self._forget(
                 keys=[
@@ -293,18 +292,17 @@ class RedisStore:
     async def rebuilt(self) -> set[int]:
         """Partitions that an unfinished rebuild is through with."""
         async with self._reachable():
-            found = await self._redis.smembers(self._keys.rebuilt)
-        return {int(partition) for partition in found}
+            found = await self._redis.get(self._keys.rebuilt)
+        return {int(partition) for partition in found.split()} if found else set()
 
     async def note_rebuilt(self, partitions: Collection[int], seconds: float) -> None:
         """Remember them for a while; none: forget all."""
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.delete(self._keys.rebuilt)
-        if partitions:
-            pipeline.sadd(self._keys.rebuilt, *partitions)
-            pipeline.pexpire(self._keys.rebuilt, round(seconds * 1000))
+        text = " ".join(map(str, sorted(partitions)))
         async with self._reachable():
-            await pipeline.execute()
+            if text:
+                await self._redis.set(self._keys.rebuilt, text, px=round(seconds * 1000))
+            else:
+                await self._redis.delete(self._keys.rebuilt)
 
     async def close(self) -> None:
         """See `Store.close`."""

@@ -132,7 +132,7 @@ _LOOK = ("hget", "hgetall", "hmget", "get", "zrange", "zrangebyscore", "zscan", 
 # A script may do nothing that its caller may not, so running some is no more than that.
 _SCRIPTS = ("evalsha", "script|load")
 _COUNT = ("hset", "hsetnx", "hincrby", "set", "zadd", "xadd", "xtrim", "multi", "exec")
-_ERASE = ("del", "zrem")
+_ERASE = ("del", "hdel", "zrem")
 
 REDIS_GRANTS: tuple[RedisGrant, ...] = (
     RedisGrant(Role.WORKER, ("info", "ping", *_SCRIPTS, *_LOOK, *_COUNT, *_ERASE)),
@@ -207,6 +207,6 @@ def redis_rules(role: Role, keys: Keys) -> list[str]:
 def key_patterns(keys: Keys) -> Iterator[str]:
     """Every key of an installation, as glob patterns."""
     tag = "{*}:" if keys.cluster else ""
-    for family in ("customer", "partition", "outbox", "due", "erased"):
+    for family in ("customer", "partition", "outbox", "due", "erased", "rebuild"):
         yield f"{keys.prefix}{tag}{family}:*"
-    yield from (keys.installation, keys.scorecards, keys.current_scorecard)
+    yield from (keys.installation, keys.scorecards, keys.current_scorecard, keys.rebuilt)

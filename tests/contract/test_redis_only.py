@@ -22,6 +22,10 @@ CARD = (*("x" for _ in FIELDS[:-1]), b"ledger")
 CALLS = {
     "check": (),
     "acquire": (0, "w"),
+    "reserve": (0, "w", 1.0),
+    "forget": (0, Checkpoint(), ["c"]),
+    "rebuilt": (),
+    "note_rebuilt": ((0, 3), 1.0),
     "checkpoint": (0,),
     "load_many": (0, ["c"]),
     "commit_slice": (SliceCommit(0, Checkpoint(), Checkpoint()),),
@@ -30,6 +34,7 @@ CALLS = {
     "customers": (0, 0, 10),
     "reviews": (0, 0, 10),
     "inspect": (("ping",),),
+    "tombstones": (0,),
     "outbox": (0, "", 10),
     "trim_outbox": (0, "1-0"),
     "installation": (),
@@ -109,6 +114,14 @@ async def test_every_call_of_the_store_is_tried_on_an_absent_server():
     with pytest.raises(StoreUnavailableError):
         await store.save_scorecard("v", b"", current=True)
     await store.close()
+
+
+async def test_partitions_that_a_rebuild_is_through_with_are_remembered_until_it_ends(redis_store):
+    assert await redis_store.rebuilt() == set()
+    await redis_store.note_rebuilt({3, 0, 11}, 60.0)
+    assert await redis_store.rebuilt() == {0, 3, 11}
+    await redis_store.note_rebuilt((), 0.0)
+    assert await redis_store.rebuilt() == set()
 
 
 async def test_scripts_are_loaded_again_when_the_server_has_forgotten_them(server):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.errors import FencedError
+from schemas.errors import FencedError, RebuildingError
 from scoring.states import NEVER_US, UNKNOWN_US
 from state.fields import FIELDS, SCORE_FIELDS
 from state.keys import Keys
@@ -121,6 +121,40 @@ async def test_former_owner_is_fenced_and_the_new_one_goes_on(store):
     assert await everything(store, ["c"]) == seen
     await store.commit_slice(commit_of(current, due={"c": 1.0}, outbox=b"o"))
     assert (await store.checkpoint(0)).owner == "current"
+
+
+async def test_reserved_partition_is_acquired_by_nobody_else_until_it_is_let_go(store):
+    await store.acquire(0, "worker")
+    assert await store.reserve(0, "rebuild a", 60.0) == "rebuild a"
+    assert await store.reserve(0, "rebuild b", 60.0) == "rebuild a"
+    assert await store.reserve(0, "rebuild b", 0.0) == "rebuild a"
+    seen = await store.checkpoint(0)
+    with pytest.raises(RebuildingError, match="partition 0 is reserved for 'rebuild a'"):
+        await store.acquire(0, "worker")
+    assert await store.checkpoint(0) == seen
+    assert (await store.acquire(1, "worker")).epoch == 1
+    assert (await store.acquire(0, "rebuild a")).epoch == 2
+    assert await store.reserve(0, "rebuild a", 0.0) == ""
+    assert (await store.acquire(0, "worker")).epoch == 3
+
+
+async def test_reservation_expires_when_nobody_renews_it(store):
+    await store.reserve(0, "rebuild a", 0.05)
+    await asyncio.sleep(0.1)
+    assert await store.reserve(0, "rebuild b", 60.0) == "rebuild b"
+
+
+async def test_customers_are_forgotten_by_their_owner_and_by_nobody_else(store):
+    former = await write(store, {"a": 1.0, "b": 2.0, "c": math.inf})
+    seen = await everything(store, ["a", "b", "c"])
+    current = await store.acquire(0, "other", "token")
+    with pytest.raises(FencedError, match="partition 0 belongs to 'other' since epoch 2"):
+        await store.forget(0, former, ["a"])
+    assert (await everything(store, ["a", "b", "c"]))[1:] == seen[1:]
+    await store.forget(0, current, ["a", "c", "never known"])
+    assert await all_customers(store) == ["b"]
+    assert await store.load_many(0, ["a", "b", "c"]) == [None, fields(row("b x")), None]
+    assert await store.next_due_us(0) == 2_000_000
 
 
 @pytest.mark.parametrize(

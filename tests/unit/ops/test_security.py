@@ -85,9 +85,11 @@ def test_worker_is_granted_every_topic_there_is() -> None:
 
 def test_no_role_may_do_all_to_a_topic_or_anything_to_the_cluster() -> None:
     allowed = {operation for grant in KAFKA_GRANTS for operation in grant.operations}
-    assert allowed == {"READ", "WRITE", "CREATE", "DESCRIBE", "DESCRIBE_CONFIGS"}
+    assert allowed == {"READ", "WRITE", "CREATE", "DELETE", "DESCRIBE", "DESCRIBE_CONFIGS"}
     assert {grant.kind for grant in KAFKA_GRANTS} == {"topic", "group"}
     assert {grant.role for grant in KAFKA_GRANTS if "CREATE" in grant.operations} == {Role.DEMO}
+    deletes = [grant for grant in KAFKA_GRANTS if "DELETE" in grant.operations]
+    assert [(grant.role, grant.name) for grant in deletes] == [(Role.ERASER, "dead_letter_topic")]
 
 
 def test_names_of_topics_and_group_come_from_settings() -> None:
@@ -104,6 +106,7 @@ def test_every_key_of_an_installation_is_allowed_and_none_besides() -> None:
         patterns = [rule[1:] for rule in rules if rule.startswith("~")]
         named = {
             keys.customer(3, "C-42"), keys.partition(3), keys.outbox(3), keys.due(3),
+            keys.tombstones(3),
             keys.installation, keys.scorecards, keys.current_scorecard,
         }  # fmt: skip
         for name in named:
@@ -131,9 +134,9 @@ def test_dangerous_commands_are_in_no_role() -> None:
     for grant in REDIS_GRANTS:
         assert not dangerous & set(grant.commands)
         assert not any(command.startswith(("@", "*")) for command in grant.commands)
-    writing = {"hset", "hsetnx", "hincrby", "set", "zadd", "xadd", "xtrim"}
+    writing = {"hset", "hsetnx", "hincrby", "set", "del", "zadd", "zrem", "xadd", "xtrim"}
     for grant in REDIS_GRANTS:
-        looks = grant.role in {Role.SUPPORT, Role.AUDITOR}
+        looks = grant.role in {Role.SUPPORT, Role.AUDITOR, Role.ERASER}
         assert bool(writing & set(grant.commands)) is not looks
 
 
