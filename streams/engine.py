@@ -134,13 +134,13 @@ class SliceEngine(Slices):
             return await self._commit(owned, after, self._nothing(owned), messages, mark=mark)
         states, unknown = await self._load(owned, [erasure.customer_id])
         name = tombstone_name(erasure.customer_id)
-        until_us = max(
-            erasure.requested_at_us,
-            int(states.numbers["last_at_us"][0]),  # a clock may have been ahead of ours
-            owned.tombstones.get(name, _NEVER_ERASED).until_us,
-        )
         silent = advance(
             states, Events.none(), before.clock_us, owned.timeline, self.calendar, self._lateness_us
+        )
+        until_us = max(
+            erasure.requested_at_us,
+            int(silent.states.numbers["as_of_us"][0]),  # a clock may have been ahead of ours
+            owned.tombstones.get(name, _NEVER_ERASED).until_us,
         )
         source = self._topics.index(topic), record.offset
         sequence = erase(silent, until_us, source, owned.timeline.card)
