@@ -1,4 +1,4 @@
-"""`everscore rebuild` on real servers: whatever hands did to Redis, afterwards `verify` has nothing to say."""
+"""`everscore rebuild` on real servers: whatever was done to Redis, `verify` then has nothing to say."""
 
 from __future__ import annotations
 
@@ -156,7 +156,8 @@ async def test_change_that_was_never_told_is_told_by_the_next_worker(
 
 async def killed_when(here: Installation, reached: Callable[[], Awaitable[bool]]) -> None:
     """A rebuild that is killed as soon as something is so, or the next moment."""
-    process = subprocess.Popen(
+    process = await asyncio.to_thread(
+        subprocess.Popen,
         [sys.executable, "-m", "ops.cli.main", "rebuild"],
         cwd=REPOSITORY,
         env=here.environment,
