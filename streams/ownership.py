@@ -77,10 +77,13 @@ class Ownership:
         ours = {tp.partition for tp in assigned if tp.topic in inputs}
         for partition in set(self._engine.owned) - ours:
             self._engine.release(partition)
+        self._aside &= ours
         offsets: dict[TP, int] = {}
         for partition in sorted(ours):
             checkpoint = await self._settle(partition, self._engine.acquire)
-            if checkpoint is not None:
+            if checkpoint is None:
+                self.stand_aside(partition)
+            else:
                 self._let_read(partition)
                 for topic in inputs:
                     offsets[TP(topic, partition)] = checkpoint.next_offsets[topic]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from ops.customers import find_customer
 from ops.parity import all_states
+from schemas.errors import UnknownCustomerError
 from schemas.scorecard import Origin
 from scoring.bootstrap import bootstrap_scorecard
 from state.memory_store import MemoryStore
@@ -76,3 +78,25 @@ async def test_all_customers_are_read_while_a_scorecard_comes_into_use(
     read = [states async for _, states in all_states(store, SETTINGS, 1)]
     assert sum(len(states) for states in read) == 40
     assert store.moment == ""
+
+
+async def test_customer_of_a_partition_being_rebuilt_from_nothing_is_as_of_their_own_row(
+    store: BusyStore,
+) -> None:
+    before = (await find_customer(store, SETTINGS, "00003", wall_us=0)).profile()
+    store.checkpoints.clear()
+    after = (await find_customer(store, SETTINGS, "00003", wall_us=0)).profile()
+    row = store.hashes[0, "00003"]
+    assert after["as_of"] == datetime.fromisoformat(row["prob_alive_at"].decode())
+    assert after["prob_alive"] == float(row["prob_alive"])
+    same = ("segment", "frequency", "monetary_total", "sequence", "scorecard", "last_purchase_at")
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+
+
+async def test_row_whose_scorecard_redis_has_lost_names_it_and_the_next_step(
+    store: BusyStore,
+) -> None:
+    store.checkpoints.clear()
+    store._scorecards.clear()
+    with pytest.raises(UnknownCustomerError, match=r"scored by 'bootstrap-0', which.*rebuild"):
+        await find_customer(store, SETTINGS, "00003", wall_us=0)
