@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -46,6 +47,7 @@ def main() -> int:
 
 def run(rows: list[Row], folder: Path, seed: int, *, short: bool, report: Path) -> list[Outcome]:
     """Run rows on one Kafka; the report grows row by row."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is away is what we want
     kafka = ChaosKafka(folder, StackSettings())
     say(f"seed {seed}")
     kafka.start()

@@ -155,6 +155,7 @@ async def _run(
     load.finish()
     await flowing
     await _until_counted(stage)
+    await watch.shared()  # one that has only just started has no clean end yet
     await crew.terminate(list(crew.workers))
     stage.note("sent again by the producer", load.sent_again)
     outcome.failures += crew.complaints
