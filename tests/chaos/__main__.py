@@ -42,12 +42,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="everscore-chaos-") as temporary:
         folder = asked.keep or Path(temporary)
         outcomes = run(rows, folder, seed, short=asked.short, report=asked.report)
-    return 1 if any(outcome.failures for outcome in outcomes) else 0
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
 def run(rows: list[Row], folder: Path, seed: int, *, short: bool, report: Path) -> list[Outcome]:
     """Run rows on one Kafka; the report grows row by row."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is away is what we want
+    logging.getLogger("aiokafka").setLevel(
+        logging.CRITICAL
+    )  # a broker that is away is what we want
     kafka = ChaosKafka(folder, StackSettings())
     say(f"seed {seed}")
     kafka.start()
@@ -55,10 +57,14 @@ def run(rows: list[Row], folder: Path, seed: int, *, short: bool, report: Path) 
     try:
         for row in rows:
             scale, faults = (SHORT, row.short_faults) if short else (FULL, row.faults)
-            work = run_row(row, kafka, folder / row.name, seed, scale, faults, say)
+            place = folder / row.name
+            place.mkdir(parents=True, exist_ok=True)
+            work = run_row(row, kafka, place, seed, scale, faults, say)
             outcome = asyncio.run(work)
             outcomes.append(outcome)
-            say(f"{row.name}: {'FAILED' if outcome.failures else 'passed'}, {outcome.seconds:.0f} s")
+            say(
+                f"{row.name}: {'FAILED' if outcome.failures else 'passed'}, {outcome.seconds:.0f} s"
+            )
             for failure in outcome.failures:
                 say(f"  {failure}")
             if not short:

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,15 +95,7 @@ class Crew:
         if self.kafka_proxied:
             environment["EVERSCORE_KAFKA"] = self.place.kafka.proxied_address
         log = self.folder / f"{name}.log"
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "ops.cli.main", "worker", "-v"],
-                cwd=REPOSITORY,
-                env=environment,
-                stdout=stream,
-                stderr=stream,
-            )
-        worker = Worker(name, process, door, log)
+        worker = Worker(name, launch(environment, log), door, log)
         self.workers.append(worker)
         return worker
 
@@ -151,6 +143,18 @@ class Crew:
     def logs(self) -> str:
         """The ends of the logs of all that run."""
         return "\n".join(f"--- {worker.name}\n{tail(worker)}" for worker in self.workers)
+
+
+def launch(environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """One `everscore worker` that says what is going on."""
+    with log.open("wb") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ops.cli.main", "worker", "-v"],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=stream,
+            stderr=stream,
+        )
 
 
 def tail(worker: Worker) -> str:

@@ -36,9 +36,7 @@ async def gather(place: Place, sent: Sequence[Outgoing]) -> Evidence:
         for headers in [_texts(record.headers)]
     ]
     letters = [
-        Letter(
-            int(headers[_LETTER + "partition"]), int(headers[_LETTER + "offset"]), record.value
-        )
+        Letter(int(headers[_LETTER + "partition"]), int(headers[_LETTER + "offset"]), record.value)
         async for record in _records(place, place.settings.dead_letter_topic, 1)
         for headers in [_texts(record.headers)]
     ]
@@ -92,9 +90,7 @@ def read_log(
     return log, poison
 
 
-async def _records(
-    place: Place, topic: str, count: int = PARTITIONS
-) -> AsyncIterator[Any]:
+async def _records(place: Place, topic: str, count: int = PARTITIONS) -> AsyncIterator[Any]:
     """All records of a topic, each partition in order."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=place.kafka.address,

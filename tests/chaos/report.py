@@ -48,7 +48,7 @@ class Surroundings:
 
 def render(outcomes: Sequence[Outcome], where: Surroundings) -> str:
     """The report as Markdown."""
-    failed = [outcome.row.name for outcome in outcomes if outcome.failures]
+    failed = [outcome.row.name for outcome in outcomes if not outcome.passed]
     scale = where.scale
     lines = [
         "# Fault matrix on real processes",
@@ -84,7 +84,9 @@ def render(outcomes: Sequence[Outcome], where: Surroundings) -> str:
     ]  # fmt: skip
     for outcome in outcomes:
         notes = ", ".join(f"{what} {count:,}" for what, count in outcome.notes.items() if count)
-        lines.append(f"* `{outcome.row.name}`: {outcome.seconds:.0f} s{'; ' if notes else ''}{notes}")
+        lines.append(
+            f"* `{outcome.row.name}`: {outcome.seconds:.0f} s{'; ' if notes else ''}{notes}"
+        )
     for outcome in outcomes:
         if outcome.failures:
             lines += ["", f"## {outcome.row.name} failed", "", "```"]
@@ -97,7 +99,9 @@ def _line(outcome: Outcome) -> str:
     verdict, row = outcome.verdict, outcome.row
     recovery = "–"
     if outcome.recovery_p50 is not None and outcome.recovery_max is not None:
-        recovery = f"{outcome.recovery_p50:.1f} / {outcome.recovery_max:.1f} / {row.seconds_max:.0f}"
+        recovery = (
+            f"{outcome.recovery_p50:.1f} / {outcome.recovery_max:.1f} / {row.seconds_max:.0f}"
+        )
     cells = [
         row.title,
         f"{outcome.faults}",
@@ -116,6 +120,6 @@ def _line(outcome: Outcome) -> str:
             )
         ),
         recovery,
-        "failed" if outcome.failures else "passed",
+        "passed" if outcome.passed else "failed: late" if not outcome.failures else "failed",
     ]
     return "| " + " | ".join(cells) + " |"

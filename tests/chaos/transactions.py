@@ -89,8 +89,10 @@ def duplicated(seed: int, count: int, customers: int) -> list[Outgoing]:
     random = Random(f"{seed}:duplicated")
     once = plain(seed, count, customers)
     places = [(float(number), record) for number, record in enumerate(once)]
-    for number in random.sample(range(count), int(count * _DUPLICATE_SHARE)):
-        places.append((number + random.uniform(0.1, _DUPLICATE_BACK_MAX), once[number]))
+    places += [
+        (number + random.uniform(0.1, _DUPLICATE_BACK_MAX), once[number])
+        for number in random.sample(range(count), int(count * _DUPLICATE_SHARE))
+    ]
     return _in_order(places)
 
 
@@ -130,8 +132,8 @@ def malformed(random: Random, number: int, good: bytes) -> bytes:
         return json.dumps(fields | values).encode()
 
     ways = [
-        lambda: f'{{"poison": {number}'.encode(),
-        lambda: f"poison {number}".encode(),
+        f'{{"poison": {number}'.encode,
+        f"poison {number}".encode,
         lambda: b"\xff\xfe" + good + str(number).encode(),
         lambda: without("transaction_id"),
         lambda: without("customer_id"),
