@@ -78,7 +78,7 @@ class RedisLink:
             )
             if turned_away is not None:
                 raise turned_away from error
-            if isinstance(error, OutOfMemoryError):  # nothing of the command or script was written
+            if _is_full(error):  # nothing of the command or script was written
                 raise StoreUnavailableError(
                     f"{self.server} takes no writes: its memory is full.",
                     hint="Raise its maxmemory; nothing is lost, counting goes on when it has room.",
@@ -139,3 +139,8 @@ def _was_closed(error: RedisConnectionError) -> bool:
     """Whether the other side closed the connection, without a word."""
     reset = any(isinstance(link, ConnectionResetError | BrokenPipeError) for link in chain(error))
     return reset or "closed by server" in str(error)
+
+
+def _is_full(error: RedisError) -> bool:
+    """Whether Redis takes no writes for want of memory; Redis 6.2 words it differently in scripts."""
+    return isinstance(error, OutOfMemoryError) or "-OOM command not allowed" in str(error)

@@ -19,10 +19,12 @@ from tests.chaos.transactions import Outgoing
 
 _TICK_SECONDS = 0.01
 _TRICKLE_PER_SECOND = 120.0
+_TRICKLE_LASTS_SECONDS = 30.0  # the less is left the slower: it never runs out
 _FINISH_PER_SECOND = 4_000.0
 _PACED_SHARE = 0.8  # the rest is for the trickle, and for the end
 _AGAIN = 200  # records that a producer sends again which does not know what became of them
 _UNACKNOWLEDGED_MAX = 20_000
+_RESTART_SECONDS_MAX = 60.0
 
 
 class Load:
@@ -60,7 +62,8 @@ class Load:
         """End the producer and start another, which sends the last records again."""
         self._restarted.clear()
         self._restart.set()
-        await self._restarted.wait()
+        async with asyncio.timeout(_RESTART_SECONDS_MAX):
+            await self._restarted.wait()
 
     async def run(self) -> None:
         """Send all; returns when Kafka has acknowledged the last."""
@@ -86,7 +89,9 @@ class Load:
             return 0.0
         if self._finishing:
             return max(_FINISH_PER_SECOND, self._rate)
-        return self._rate if self.sent < self._allowed else _TRICKLE_PER_SECOND
+        if self.sent < self._allowed:
+            return self._rate
+        return min(_TRICKLE_PER_SECOND, (len(self._records) - self.sent) / _TRICKLE_LASTS_SECONDS)
 
     async def _open(self) -> Any:
         return await open_producer(self._place.settings, linger_ms=5)

@@ -10,17 +10,18 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.chaos.oracle_history import LIFECYCLES, Change, Customer, Partition, Read
-from tests.chaos.oracle_model import Card, expected_purchases, moment_of, rfm
+from tests.chaos.oracle_fields import (
+    ALIVE_MAX,
+    MOMENT_US_MAX,
+    field_differences,
+    micros,
+    same_moment,
+)
+from tests.chaos.oracle_history import Change, Customer, Partition, Read
+from tests.chaos.oracle_model import Card
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A crossing is found by bisection here and by a closed form there: the last bits of floats differ.
-_MOMENT_US_MAX = 1_000
-_ALIVE_MAX = 1e-9
-_EXPECTED_MAX = 1e-6  # relative, or of one purchase: here it is integrated numerically
 _SAID_MAX = 40  # differences kept in words; all are counted
 
 
@@ -116,7 +117,7 @@ def judge(evidence: Evidence) -> Verdict:
         if fields is None:
             verdict.note("lost", f"{customer_id} is not in Redis")
         else:
-            for what in _field_differences(card, customer, fields, evidence.topic):
+            for what in field_differences(card, customer, fields, evidence.topic):
                 verdict.note("mismatches", f"{customer_id}: {what}")
             if (what := _due_difference(fields, evidence.due.get(customer_id))) is not None:
                 verdict.note("mismatches", f"{customer_id}: {what}")
@@ -151,66 +152,6 @@ def _compare_counters(
     clock = partition.clock_us
     if clock is not None and micros(held.get("stream_time", "")) != clock:
         verdict.note("mismatches", f"partition {number}: stream_time {held.get('stream_time')}")
-
-
-def _field_differences(
-    card: Card, customer: Customer, fields: Mapping[str, str], topic: str
-) -> Iterator[str]:
-    habits, now = customer.habits, customer.as_of_us
-    assert now is not None
-    crossing = None
-    if customer.border is not None and habits is not None:
-        crossing = moment_of(card, habits, customer.border, now)
-    border = None if crossing is None else customer.border
-
-    def name(index: int | None) -> str:
-        return "" if index is None else card.segments[index]
-
-    def phase(index: int | None) -> str:
-        return "" if index is None else LIFECYCLES[index]
-
-    exact = {
-        "frequency": str(0 if habits is None else habits.frequency),
-        "t_x_days": str(0 if habits is None else habits.t_x_days),
-        "monetary_total": money(customer.total("bought")),
-        "refund_total": money(customer.total("returned")),
-        "segment": name(customer.segment),
-        "lifecycle": phase(customer.lifecycle),
-        "next_segment": name(None if border is None else border.segment),
-        "next_lifecycle": phase(None if border is None else border.lifecycle),
-        "sequence": str(len(customer.changes)),
-        "scorecard": card.version,
-        "source": f"{topic}:{customer.offset}",
-    }
-    for field_name, expected in exact.items():
-        if fields.get(field_name) != expected:
-            yield f"{field_name} is {fields.get(field_name)!r}, not {expected!r}"
-    moments = {
-        "first_purchase_at": (customer.first_us, 0),
-        "last_purchase_at": (customer.last_us, 0),
-        "prob_alive_at": (customer.as_of_us, _MOMENT_US_MAX),
-        "segment_since": (customer.segment_since_us, _MOMENT_US_MAX),
-        "next_review_at": (crossing, _MOMENT_US_MAX),
-    }
-    for field_name, (moment, tolerance) in moments.items():
-        if not _same_moment(micros(fields.get(field_name, "")), moment, tolerance):
-            yield f"{field_name} is {fields.get(field_name)!r}, not {moment} µs"
-    if habits is None:
-        if fields.get("prob_alive") != "":
-            yield f"prob_alive is {fields.get('prob_alive')!r}, though nothing is left to score"
-        return
-    assert customer.alive is not None
-    wanted = expected_purchases(card, habits, now)
-    numbers = {
-        "monetary_value": (habits.monetary_value, 1e-9 * max(1.0, abs(habits.monetary_value))),
-        "prob_alive": (customer.alive, _ALIVE_MAX),
-        "expected_purchases_30d": (wanted, _EXPECTED_MAX * max(1.0, wanted)),
-    }
-    for field_name, (number, tolerance) in numbers.items():
-        if not abs(float(fields.get(field_name) or "nan") - number) <= tolerance:
-            yield f"{field_name} is {fields.get(field_name)!r}, not {number!r}"
-    if fields.get("rfm") != rfm(card, habits, now):
-        yield f"rfm is {fields.get('rfm')!r}, not {rfm(card, habits, now)!r}"
 
 
 def _due_difference(fields: Mapping[str, str], score: float | None) -> str | None:
@@ -267,9 +208,9 @@ def _change_differences(expected: Change, told: Told, body: Mapping[str, Any]) -
     for name in ("previous", "current", "cause"):
         if body[name] != getattr(expected, name):
             yield f"{name} is {body[name]!r}, not {getattr(expected, name)!r}"
-    if not _same_moment(micros(body["occurred_at"]), expected.occurred_us, _MOMENT_US_MAX):
+    if not same_moment(micros(body["occurred_at"]), expected.occurred_us, MOMENT_US_MAX):
         yield f"occurred_at is {body['occurred_at']}, not {expected.occurred_us} µs"
-    if not abs(body["prob_alive"] - (expected.alive or 0.0)) <= _ALIVE_MAX:
+    if not abs(body["prob_alive"] - (expected.alive or 0.0)) <= ALIVE_MAX:
         yield f"prob_alive is {body['prob_alive']}, not {expected.alive}"
 
 
@@ -287,30 +228,3 @@ def _compare_letters(evidence: Evidence, verdict: Verdict) -> None:
         found.add(place)
     for place in sorted(evidence.poison.keys() - found):
         verdict.note("lost", f"{place} is bad, and not among the dead letters")
-
-
-def _same_moment(found: int | None, expected: int | None, tolerance: int) -> bool:
-    if found is None or expected is None:
-        return found is expected
-    return abs(found - expected) <= tolerance
-
-
-def micros(text: str) -> int | None:
-    """Microseconds since 1970 UTC of RFC 3339 text; None for none.
-
-    >>> micros("1970-01-01T00:00:01.5Z")
-    1500000
-    """
-    if not text:
-        return None
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def money(units: int) -> str:
-    """Major units with four decimals.
-
-    >>> money(1_234_500)
-    '123.4500'
-    """
-    return f"{units // 10_000}.{units % 10_000:04d}"

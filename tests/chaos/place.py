@@ -12,7 +12,7 @@ from ops.demo_servers import settings_for
 from ops.stack.topics import apart, declared_topics, ensure_topics
 from streams.settings import Settings
 from tests.chaos.kafka import ChaosKafka
-from tests.chaos.oracle import micros
+from tests.chaos.oracle_fields import micros
 from tests.chaos.redis_server import ChaosRedis
 
 PARTITIONS = 6

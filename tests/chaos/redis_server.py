@@ -34,10 +34,9 @@ class ChaosRedis:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = choose_port(None)
-        # Rewrites of the file would make "a second ago" another file.
-        settings = {"auto-aof-rewrite-percentage": "0", "repl-diskless-sync-delay": "0"}
+        settings = {"repl-diskless-sync-delay": "0"}
         self._server = RedisServer(folder, settings, OpenDoor())
-        self._sizes: deque[tuple[float, int]] = deque(maxlen=_SIZES_KEPT)
+        self._sizes: deque[tuple[float, Path, int]] = deque(maxlen=_SIZES_KEPT)
         self.client: Redis = Redis(
             host=HOST,
             port=self.port,
@@ -75,13 +74,13 @@ class ChaosRedis:
         while True:
             file = self._file()
             if file is not None:
-                self._sizes.append((time.monotonic(), file.stat().st_size))
+                self._sizes.append((time.monotonic(), file, file.stat().st_size))
             await asyncio.sleep(_SIZE_EVERY_SECONDS)
 
     def _file(self) -> Path | None:
-        """The append-only file that grows."""
-        found = sorted((self.folder / "appendonlydir").glob("*.incr.aof"))
-        return found[-1] if found else None
+        """The append-only file that grows; a rewrite of all begins the next one."""
+        found = (self.folder / "appendonlydir").glob("*.incr.aof")
+        return max(found, key=lambda file: int(file.name.split(".")[-3]), default=None)
 
     async def restart_cut_back(self, random: Random, seconds: float) -> int:
         """Kill, cut the file at a random byte of its last so many seconds, start again.
@@ -95,7 +94,8 @@ class ChaosRedis:
         file = self._file()
         assert file is not None
         size, ago = file.stat().st_size, time.monotonic() - seconds
-        before = min((kept for at, kept in self._sizes if at >= ago), default=size)
+        kept = [length for at, of, length in self._sizes if at >= ago and of == file]
+        before = min(kept, default=size)
         cut = random.randint(min(before, size), size)
         with file.open("r+b") as opened:
             opened.truncate(cut)

@@ -33,17 +33,28 @@ class Surroundings:
     @classmethod
     def of(cls, kafka: ChaosKafka, seed: int, scale: Scale) -> Surroundings:
         """Here and now."""
-        cores, memory = os.cpu_count(), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        redis = subprocess.run(
-            [redis_executable(), "--version"], capture_output=True, text=True, check=True
-        ).stdout.split("v=")[-1].split()[0]  # fmt: skip
         return cls(
-            f"{platform.machine()}, {cores} cores, {memory / 2**30:.0f} GB, {platform.system()}",
-            f"Apache Kafka {kafka.version}, Redis {redis}, Python {platform.python_version()}",
+            machine(),
+            versions(kafka),
             seed,
             scale,
             datetime.now(UTC).strftime("%Y-%m-%d"),
         )
+
+
+def machine() -> str:
+    """This machine, in a few words."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return f"{platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()}"
+
+
+def versions(kafka: ChaosKafka) -> str:
+    """What runs there."""
+    said = subprocess.run(
+        [redis_executable(), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    redis = said.partition("v=")[2].split()[0]
+    return f"Apache Kafka {kafka.version}, Redis {redis}, Python {platform.python_version()}"
 
 
 def render(outcomes: Sequence[Outcome], where: Surroundings) -> str:

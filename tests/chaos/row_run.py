@@ -160,7 +160,7 @@ async def _run(
         say(f"{row.name}: {number + 1} of {faults}, {load.sent:,} sent{last}")
     load.finish()
     await flowing
-    await _until_counted(stage)
+    await until_counted(stage)
     await watch.shared()  # one that has only just started has no clean end yet
     await crew.terminate(list(crew.workers))
     stage.note("sent again by the producer", load.sent_again)
@@ -182,21 +182,28 @@ async def _replicate(stage: Stage, folder: Path, until: AsyncExitStack) -> None:
     await replica.until_synced()
 
 
-async def _until_counted(stage: Stage) -> None:
+async def until_counted(stage: Stage, seconds_max: float = _CAUGHT_UP_SECONDS_MAX) -> None:
+    """Wait until all is read, published and nobody is due.
+
+    Raises
+    ------
+    StuckError
+        It does not come to that.
+    """
     end = await end_of_log(stage.place)
 
     def all_read() -> bool:
         return sum(position.offset for position in stage.watch.positions.values()) >= end
 
-    await stage.watch.until(all_read, f"{end} records being read", _CAUGHT_UP_SECONDS_MAX)
-    deadline = time.monotonic() + _CAUGHT_UP_SECONDS_MAX
+    await stage.watch.until(all_read, f"{end} records being read", seconds_max)
+    deadline = time.monotonic() + seconds_max
     while not await stage.place.is_settled():
         if time.monotonic() > deadline:
             raise StuckError(f"the outbox or the due queue stays full\n{stage.crew.logs()}")
         await asyncio.sleep(0.05)
 
 
-async def verify(place: Place) -> list[str]:
+async def verify(place: Place, seconds_max: float = _VERIFY_SECONDS_MAX) -> list[str]:
     """What `everscore verify` has against it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "ops.cli.main", "verify",
@@ -207,7 +214,7 @@ async def verify(place: Place) -> list[str]:
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(_VERIFY_SECONDS_MAX):
+        async with asyncio.timeout(seconds_max):
             said, _ = await process.communicate()
     finally:
         if process.returncode is None:

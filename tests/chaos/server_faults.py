@@ -107,6 +107,7 @@ async def _switch(worker: Worker, address: tuple[str, int]) -> None:
 
 async def restart_producer(stage: Stage) -> None:
     """The producer ends and starts; not knowing what had arrived, it sends its last records again."""
+    assert stage.load is not None
     await _measured(stage, stage.load.restart_producer())
 
 

@@ -33,13 +33,15 @@ class Stage:
         Seconds of each fault until all partitions concerned moved on.
     faults : int
     notes : counts of what happened besides, for the report
+    spared : Worker or None
+        Whom no fault strikes: their memory is measured.
     """
 
     kafka: ChaosKafka
     place: Place
     crew: Crew
     watch: Watch
-    load: Load
+    load: Load | None
     random: Random
     session_seconds: float
     full_seconds: float
@@ -49,14 +51,15 @@ class Stage:
     recoveries: list[float] = field(default_factory=list)
     faults: int = 0
     notes: dict[str, int] = field(default_factory=dict)
+    spared: Worker | None = None
 
     def note(self, what: str, count: int = 1) -> None:
         """Count something for the report."""
         self.notes[what] = self.notes.get(what, 0) + count
 
     def somebody(self) -> Worker:
-        """A worker that owns partitions."""
-        owners = [w for w in self.crew.workers if self.watch.of(w.name)]
+        """A worker that owns partitions, and is not spared."""
+        owners = [w for w in self.crew.workers if self.watch.of(w.name) and w is not self.spared]
         return self.random.choice(owners)
 
 

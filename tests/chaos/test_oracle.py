@@ -18,7 +18,8 @@ from scoring.bootstrap import bootstrap_scorecard
 from state.checkpoints import checkpoint_fields
 from streams.settings import Settings
 from tests.chaos.evidence import LogError, read_log
-from tests.chaos.oracle import Evidence, Letter, Told, Verdict, judge, micros
+from tests.chaos.oracle import Evidence, Letter, Told, Verdict, judge
+from tests.chaos.oracle_fields import micros
 from tests.chaos.oracle_history import Read
 from tests.chaos.oracle_model import (
     Border,
@@ -37,6 +38,7 @@ CARD = json.loads(bootstrap_scorecard().model_dump_json())
 COUNT, CUSTOMERS = 1_500, 75
 OF_THE_ORACLE = (
     "oracle.py",
+    "oracle_fields.py",
     "oracle_history.py",
     "oracle_model.py",
     "transactions.py",

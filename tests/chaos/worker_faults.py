@@ -34,6 +34,15 @@ async def kill(stage: Stage) -> None:
     await _replace(stage, since, concerned)
 
 
+async def terminate(stage: Stage) -> None:
+    """SIGTERM at any moment."""
+    worker = stage.somebody()
+    concerned = stage.watch.of(worker.name)
+    since = time.monotonic()
+    await stage.crew.terminate([worker])
+    await _replace(stage, since, concerned)
+
+
 async def terminate_in_mid_batch(stage: Stage) -> None:
     """SIGTERM while a commit is on its way to Redis."""
     worker = stage.somebody()
