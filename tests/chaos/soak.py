@@ -41,7 +41,9 @@ FAULTS: dict[str, Fault] = {
 _FULL_SECONDS = 10.0
 _SESSION_SECONDS = 10.0
 _WARM_UP_SHARE, _WARM_UP_SECONDS_MAX = 1 / 3, 900.0
-_CACHE_CUSTOMERS = 30_000  # filled within the warm-up: what grows after it is no cache
+# What is meant to grow for a while has to have grown when the warm-up is over: states in the cache, and
+# ids of transactions that are remembered, for seven days as it comes.
+_LIMITS = {"cache_customers_max": 3_000, "dedup_horizon_days": 300 / 86_400}
 _COUNTED_SECONDS_MAX = 1_800.0
 _VERIFY_SECONDS_MAX = 3_600.0
 
@@ -129,8 +131,7 @@ async def _soak(
     until: AsyncExitStack,
 ) -> None:
     redis = await until.enter_async_context(running_redis(folder / "redis"))
-    settings = {"cache_customers_max": _CACHE_CUSTOMERS}
-    place = Place(f"soak-{seed}", kafka, redis, _SESSION_SECONDS, **settings)
+    place = Place(f"soak-{seed}", kafka, redis, _SESSION_SECONDS, **_LIMITS)
     await place.prepare()
     crew = Crew(place, folder)
     until.push_async_callback(crew.dismiss)

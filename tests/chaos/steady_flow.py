@@ -1,7 +1,9 @@
-"""Purchases at a steady rate for an hour: a population that moves on, so that memory may come to rest.
+"""Purchases at a steady rate for an hour, of customers who come again: memory may come to rest.
 
-Each customer buys some thirty times within days and then never again: silence has work to do, ledgers
-and remembered ids stop growing, and a worker's cache is soon full of customers of all ages.
+A customer buys some thirty times within seconds, that is a day or two of stream time, then falls silent
+for three months, and comes again. So silence has work to do all the time, while the number of customers
+stays, and their ledgers grow by a few hundred bytes an hour. Ever new customers would fill caches that
+take hours to be full, and so hide a leak or pass for one.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from confluent_kafka import KafkaException, Producer
 
 from tests.chaos.transactions import Transaction, outgoing
 
-_FIRST_DAY = 12_000  # 2002: an hour at a day in five seconds takes two years
-_SECONDS_PER_DAY = 5.0
+_FIRST_DAY = 12_000  # 2002: an hour takes five years
+_SECONDS_PER_DAY = 2.0
 _DAY_US = 86_400_000_000
 _PURCHASES_EACH = 30
-_ACTIVE = 4_000  # customers who buy at the same time
+_ROUND_SECONDS = 180.0  # until everybody has been there
+_ACTIVE_SECONDS = 3.0  # how long one is
 _TICK_SECONDS = 0.02
 
 
@@ -50,6 +53,8 @@ class SteadyFlow:
                 "log_level": 0,
             }
         )
+        self.customers = int(rate * _ROUND_SECONDS / _PURCHASES_EACH)
+        self._active = int(rate * _ACTIVE_SECONDS / _PURCHASES_EACH)
         self.sent = 0
         self.failed = 0
 
@@ -74,12 +79,12 @@ class SteadyFlow:
         self._producer.flush()
 
     def _send(self, number: int) -> None:
-        oldest = number // _PURCHASES_EACH
+        some = number // _PURCHASES_EACH + self._random.randrange(self._active)
         days = number / (self._rate * _SECONDS_PER_DAY)
         record = outgoing(
             Transaction(
                 transaction_id=f"s{number}",
-                customer_id=f"c{oldest + self._random.randrange(_ACTIVE)}",
+                customer_id=f"c{some % self.customers}",
                 occurred_us=int((_FIRST_DAY + days) * _DAY_US),
                 units=self._random.randrange(1, 20_000) * 100,
                 is_refund=False,
