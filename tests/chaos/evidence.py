@@ -41,15 +41,20 @@ async def gather(place: Place, sent: Sequence[Outgoing]) -> Evidence:
         for headers in [_texts(record.headers)]
     ]
     redis, prefix = place.redis.client, place.prefix
-    cards = await redis.hgetall(f"{prefix}scorecards")
-    if len(cards) != 1:
-        raise LogError(f"{len(cards)} scorecards: the oracle knows histories of one")
+    topic = place.settings.scorecards_topic
+    published = {record.key: record.value async for record in _records(place, topic, 1)}
+    if len(published) != 1:
+        raise LogError(f"{len(published)} scorecards: the oracle knows histories of one")
     due: dict[str, float] = {}
     for partition in range(PARTITIONS):
         queue = await redis.zrange(f"{prefix}due:{partition}", 0, -1, withscores=True)
         due |= {customer.decode(): at for customer, at in queue}
     return Evidence(
-        card=json.loads(next(iter(cards.values()))),
+        card=json.loads(next(iter(published.values()))),
+        cards={
+            version: json.loads(body)
+            for version, body in _decoded(await redis.hgetall(f"{prefix}scorecards")).items()
+        },
         log=log,
         topic=place.topic,
         checkpoints={

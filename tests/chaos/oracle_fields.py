@@ -45,6 +45,8 @@ def field_differences(
         "scorecard": card.version,
         "source": f"{topic}:{customer.offset}",
     }
+    if customer.undecided:
+        exact["sequence"] = fields.get("sequence", "")
     for field_name, expected in exact.items():
         if fields.get(field_name) != expected:
             yield f"{field_name} is {fields.get(field_name)!r}, not {expected!r}"

@@ -17,6 +17,7 @@ from tests.chaos.oracle_model import (
     Card,
     Habits,
     assign,
+    is_on_edge,
     lifecycle_of,
     moment_of,
     next_border,
@@ -64,7 +65,14 @@ class Day:
 
 @dataclass
 class Customer:
-    """All that is known of one, and all that was told of them."""
+    """All that is known of one, and all that was told of them.
+
+    Attributes
+    ----------
+    undecided : bool
+        The last bit of a float has decided once: which changes led here, two programs may see
+        differently, and both be right.
+    """
 
     days: dict[int, Day] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
@@ -79,6 +87,7 @@ class Customer:
     habits: Habits | None = None
     border: Border | None = None
     changes: list[Change] = field(default_factory=list)
+    undecided: bool = False
 
     def book(self, transaction: Transaction) -> None:
         """Enter one transaction that had not been counted."""
@@ -185,6 +194,7 @@ class Partition:
             self._tell(customer, None, None, cause)
             return
         customer.alive = prob_alive(self.card, habits, moment)
+        customer.undecided |= is_on_edge(self.card, customer.alive, customer.lifecycle)
         segment = assign(self.card, habits, customer.alive, customer.segment)
         lifecycle = lifecycle_of(self.card, customer.alive, customer.lifecycle)
         self._tell(customer, segment, lifecycle, cause)

@@ -156,6 +156,15 @@ def lifecycle_of(card: Card, alive: float, own: int | None) -> int:
     )
 
 
+def is_on_edge(card: Card, alive: float, own: int | None) -> bool:
+    """Whether the last bit of a float decides if somebody has fallen below a floor.
+
+    So it is where one late event undoes another that came after a crossing: P(alive) at the moment
+    of the crossing is again what it was, and nobody is below the floor yet.
+    """
+    return any(abs(alive - floor) < _EDGE for floor in card.floors[own or 0 :])
+
+
 @dataclass(frozen=True)
 class Border:
     """How far P(alive) has to fall before silence moves a customer, and where to.

@@ -168,6 +168,7 @@ async def _run(
     evidence = await gather(place, sent)
     verifying = await until.enter_async_context(meanwhile(verify(place)))
     outcome.verdict = await asyncio.to_thread(judge, evidence)
+    stage.note("customers on a border to the last bit", outcome.verdict.undecided)
     outcome.failures += await verifying
     outcome.failures += outcome.verdict.said
     if not outcome.verdict.clean and not outcome.verdict.said:

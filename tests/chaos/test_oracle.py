@@ -30,7 +30,15 @@ from tests.chaos.oracle_model import (
     next_border,
     prob_alive,
 )
-from tests.chaos.transactions import Outgoing, disordered, duplicated, plain, poisoned
+from tests.chaos.transactions import (
+    Outgoing,
+    Transaction,
+    disordered,
+    duplicated,
+    outgoing,
+    plain,
+    poisoned,
+)
 from tests.support.purchases import LogRecord, Run
 
 HERE = Path(__file__).parent
@@ -74,6 +82,7 @@ async def evidence_of(sent: list[Outgoing]) -> Evidence:
     reviews = {customer: micros(f["next_review_at"]) for customer, f in customers.items()}
     return Evidence(
         card=CARD,
+        cards={"bootstrap-0": copy.deepcopy(CARD)},
         log={0: [Read(offset, item.transaction) for offset, item in enumerate(sent)]},
         topic=run.settings.transactions_topic,
         checkpoints={0: dict(zip(flat[::2], flat[1::2], strict=True))},
@@ -227,6 +236,14 @@ def alter_letter(evidence: Evidence) -> None:
     evidence.letters[3] = replace(evidence.letters[3], value=b"other")
 
 
+def forget_scorecard(evidence: Evidence) -> None:
+    evidence.cards.clear()  # type: ignore[attr-defined]
+
+
+def alter_scorecard(evidence: Evidence) -> None:
+    evidence.cards["bootstrap-0"]["hysteresis"] = 0.5
+
+
 def drop_due_time(evidence: Evidence) -> None:
     del evidence.due[repeat_customer(evidence)]  # type: ignore[attr-defined]
 
@@ -249,6 +266,8 @@ def drop_due_time(evidence: Evidence) -> None:
         (invent_letter, "mismatches"),
         (alter_letter, "mismatches"),
         (drop_due_time, "mismatches"),
+        (forget_scorecard, "mismatches"),
+        (alter_scorecard, "mismatches"),
     ],
 )
 def test_damage_is_counted_as_what_it_is(
@@ -268,6 +287,24 @@ def test_change_told_twice_alike_is_no_fault(sound: Evidence) -> None:
     verdict = judge(evidence)
     assert verdict.clean
     assert verdict.told_again == 10
+
+
+async def test_customer_brought_back_onto_a_border_is_left_to_verify_and_no_other() -> None:
+    day_us = 86_400_000_000
+
+    def bought(customer: str, day: int, *, back: bool = False) -> Outgoing:
+        identity = f"{customer}-{day}-{back}"
+        moment = (19_700 + day) * day_us + 1
+        return outgoing(Transaction(identity, customer, moment, 10_000, back))
+
+    came = [bought("c", day) for day in (0, 10, 20, 30, 40)]
+    fell_silent = [*came, bought("other", 400)]
+    late = bought("c", 100)
+    undone = [*fell_silent, late, bought("c", 100, back=True)]
+    for sent, undecided in ((fell_silent, 0), ([*fell_silent, late], 0), (undone, 1)):
+        verdict = judge(await evidence_of(sent))
+        assert verdict.said == []
+        assert verdict.undecided == undecided
 
 
 def test_words_are_kept_within_bounds_and_counts_are_not() -> None:
