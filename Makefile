@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test fuzz docker-test services images lint schemas lock clean
+.PHONY: demo test fuzz chaos soak docker-test services images lint schemas lock clean
 
 $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,6 +21,12 @@ test: $(READY)  ## unit, property, parity, contract and integration tests
 fuzz: $(READY)  ## 1,000,000 malformed payloads through the decoder, 100,000 through Kafka, a worker and Redis; SEED=5 for others
 	FUZZ_SEED=$(or $(SEED),4) FUZZ_PAYLOADS=1000000 FUZZ_RECORDS=100000 \
 		$(BIN)/python -m pytest -s tests/fuzz $(ARGS)
+
+chaos: $(READY)  ## every fault on real processes, 100,000 purchases a row; ARGS="worker-kill link" for some, SEED=5 for others
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+soak: $(READY)  ## MINUTES=60 at RATE=5000 purchases a second with a fault every two minutes: memory, and verify
+	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) --rate $(or $(RATE),5000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 docker-test: $(READY)  ## docker-compose.yml and the Docker stack, in containers; REQUIRE_DOCKER=1 skips nothing
 	$(BIN)/python -m pytest -m docker tests/docker $(ARGS)

@@ -16,6 +16,8 @@ from scoring.timeline import Card
 
 LIFECYCLES = (Lifecycle.ACTIVE, Lifecycle.FADING, Lifecycle.LOST)
 UNITS_PER_MAJOR = 10_000.0
+# P(alive) at the microsecond of a crossing misses its threshold by less than 1e-12.
+_ROUNDING = 1e-9
 
 
 def monetary_value(numbers: Numbers) -> FloatArray:
@@ -60,8 +62,10 @@ def score(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> None:
         return
     z = _features(numbers, card, calendar)
     numbers["segment"] = card.segmenter.assign(z, numbers["segment"])
-    # Two floors, hence 0, 1 or 2 of them passed.
-    floors = card.lifecycle_floor[:2]
+    # Two floors, hence 0, 1 or 2 of them passed. Who has fallen below one stays there at the very
+    # moment of the crossing, where a late event evaluates them anew and the last bit would decide.
+    fallen = np.arange(2) < numbers["lifecycle"][:, None]
+    floors = card.lifecycle_floor[:2] + np.where(fallen, _ROUNDING, 0.0)
     numbers["lifecycle"] = (numbers["prob_alive"][:, None] < floors).sum(axis=1)
     _arm(numbers, z, card, calendar)
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import BusyLoadingError, ReadOnlyError, RedisError
+from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -78,6 +78,11 @@ class RedisLink:
             )
             if turned_away is not None:
                 raise turned_away from error
+            if _is_full(error):  # nothing of the command or script was written
+                raise StoreUnavailableError(
+                    f"{self.server} takes no writes: its memory is full.",
+                    hint="Raise its maxmemory; nothing is lost, counting goes on when it has room.",
+                ) from error
             if not isinstance(error, _UNAVAILABLE):
                 raise
             if isinstance(error, RedisConnectionError) and _was_closed(error):
@@ -120,6 +125,8 @@ class RedisLink:
         try:
             return await self._info()
         except _ClosedError as error:  # one that was just ending would be gone by now
+            if self._answered:  # we were welcome before: what stands in front of it turns us away
+                raise
             raise ConfigurationError(str(error)) from error
 
     async def _info(self) -> Mapping[str, Any]:
@@ -132,3 +139,8 @@ def _was_closed(error: RedisConnectionError) -> bool:
     """Whether the other side closed the connection, without a word."""
     reset = any(isinstance(link, ConnectionResetError | BrokenPipeError) for link in chain(error))
     return reset or "closed by server" in str(error)
+
+
+def _is_full(error: RedisError) -> bool:
+    """Whether Redis takes no writes for want of memory; Redis 6.2 words it differently in scripts."""
+    return isinstance(error, OutOfMemoryError) or "-OOM command not allowed" in str(error)

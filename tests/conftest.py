@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import PipelineError
-from tests.support.services import Services, open_services
+from ops.stack.java import kafka_jars
+from ops.stack.settings import StackSettings
+from schemas.errors import ConfigurationError, PipelineError
+from tests.support.services import Services, local_machine, open_services
 from tests.support.services_report import SERVERS, report
 
 
@@ -22,6 +24,18 @@ def services(request: pytest.FixtureRequest) -> Iterator[Services]:
             yield found
     except PipelineError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def machine(request: pytest.FixtureRequest) -> StackSettings:
+    """This machine, if it has what the local stack needs, with Kafka fetched."""
+    try:
+        settings = local_machine()
+    except ConfigurationError as error:
+        request.getfixturevalue("services")  # fails where real ones must be and none are
+        pytest.skip(f"no local stack here: {error}")
+    kafka_jars(settings.cache)
+    return settings
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from state.fields import FIELDS
 from state.keys import Keys
 from state.redis_store import RedisStore
 from state.store import Checkpoint, SliceCommit
+from tests.chaos.tcp_proxy import Door
 from tests.support.access import open_redis, open_store
 from tests.support.services_report import RAN_ON
 
@@ -204,3 +206,54 @@ async def test_everything_a_store_writes_begins_with_its_prefix(server):
         "scorecard:current",
     }
     await store.close()
+
+
+async def test_full_server_is_unavailable_until_it_has_room_and_has_written_nothing(server):
+    store = RedisStore(server.url, Keys("full:"))
+    slice_of_one = SliceCommit(0, Checkpoint(), Checkpoint(commits=1), ["c"], [CARD], [1.0])
+    with redis.Redis.from_url(server.url) as client:
+        client.config_set("maxmemory", "1")
+        try:
+            for call, arguments in (
+                (store.acquire, (0, "w")),
+                (store.commit_slice, (slice_of_one,)),
+                (store.found, ({"partitions": "4"},)),
+            ):
+                with pytest.raises(StoreUnavailableError, match="its memory is full"):
+                    await call(*arguments)
+            assert await store.checkpoint(0) == Checkpoint()
+            assert await store.load_many(0, ["c"]) == [None]
+        finally:
+            client.config_set("maxmemory", "0")
+        await store.commit_slice(slice_of_one)
+        assert (await store.checkpoint(0)).commits == 1
+    await store.close()
+
+
+async def test_welcome_client_that_is_turned_away_at_the_door_waits_and_a_stranger_is_told(server):
+    async with open_door(server) as door:
+        store = RedisStore(f"redis://127.0.0.1:{door.port}/0")
+        await store.check()
+        door.closed = True
+        await door.cut()
+        with pytest.raises(StoreUnavailableError, match="closed the connection"):
+            await store.check()
+        stranger = RedisStore(f"redis://127.0.0.1:{door.port}/0")
+        with pytest.raises(ConfigurationError, match="closed the connection"):
+            await stranger.check()
+        door.closed = False
+        await store.check()
+        await store.close()
+        await stranger.close()
+
+
+@asynccontextmanager
+async def open_door(server: EmbeddedRedis) -> AsyncIterator[Door]:
+    """A proxy in front of a server."""
+    with redis.Redis.from_url(server.url) as client:
+        kept = client.connection_pool.connection_kwargs
+    door = await Door((kept["host"], kept["port"])).open()
+    try:
+        yield door
+    finally:
+        await door.shut()

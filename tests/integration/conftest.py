@@ -1,4 +1,4 @@
-"""Servers for the tests that need some: which, says `tests.support.services`."""
+"""What each test of this folder ran on; the servers themselves are `tests.conftest`'s."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ops.stack.java import kafka_jars, kafka_version
-from ops.stack.settings import StackSettings
-from schemas.errors import ConfigurationError
-from tests.support.services import local_machine
+from ops.stack.java import kafka_version
 from tests.support.services_report import RAN_ON
 
 
@@ -19,15 +16,3 @@ def _ran_on(request: pytest.FixtureRequest, record_property: Callable[[str, obje
         record_property(RAN_ON, request.getfixturevalue("services").names)
     if "machine" in request.fixturenames:
         record_property(RAN_ON, f"an Apache Kafka {kafka_version()} and a Redis of their own")
-
-
-@pytest.fixture(scope="session")
-def machine(request: pytest.FixtureRequest) -> StackSettings:
-    """This machine, if it has what the local stack needs, with Kafka fetched."""
-    try:
-        settings = local_machine()
-    except ConfigurationError as error:
-        request.getfixturevalue("services")  # fails where real ones must be and none are
-        pytest.skip(f"no local stack here: {error}")
-    kafka_jars(settings.cache)
-    return settings
