@@ -125,7 +125,7 @@ async def test_flushed_redis_is_counted_again_without_the_customer(counting: Ins
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-async def test_tombstone_that_a_hand_removed_is_found(counting: Installation) -> None:
+async def test_tombstone_that_a_hand_removed_is_found_and_rebuilt(counting: Installation) -> None:
     here = counting
     assert (await here.run("erase", CUSTOMER, "--yes")).returncode == 0
     home = home_partition(CUSTOMER, here.partitions)
@@ -134,6 +134,14 @@ async def test_tombstone_that_a_hand_removed_is_found(counting: Installation) ->
     verified = await here.run("verify")
     assert verified.returncode == 1
     assert f"tombstone '{tombstone_name(CUSTOMER)}' is missing" in verified.stdout
+    async with open_async_redis(here.settings) as redis:
+        await redis.hset(f"{here.settings.key_prefix}erased:{home}", "0" * 32, "7 7")
+    assert f"tombstone '{'0' * 32}' is of nobody" in (await here.run("verify")).stdout
+    rebuilt = await here.run("rebuild")
+    assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
+    verified = await here.run("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert await keys_naming(here, CUSTOMER) == []
 
 
 async def test_customer_nobody_knew_is_kept_away_too(counting: Installation) -> None:

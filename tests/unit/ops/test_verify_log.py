@@ -16,6 +16,6 @@ class Consumer:
 
 async def test_stretch_without_records_leaves_the_consumer_as_it_is():
     consumer = Consumer()
-    reader = LogReader(consumer, Settings.model_construct())
+    reader = LogReader(consumer, consumer, Settings.model_construct())
     assert [batch async for batch in reader.read("transactions", {0: (7, 7), 1: (0, 0)})] == []
     assert consumer.assigned == []
