@@ -43,7 +43,7 @@ def _refusal_by(*compared: str) -> list[Patch]:
             )
         return None if same else FencedError(f"partition {partition}")
 
-    modules = ("state.memory_store", "streams.holdings", "streams.engine")
+    modules = ("state.memory_store", "streams.holdings", "streams.slices")
     return [(module, "refusal", refusal) for module in modules]
 
 
