@@ -498,3 +498,12 @@ def test_text_that_only_python_reads_as_a_decimal_is_refused_and_named(amount):
     with pytest.raises(InvalidTransactionError) as refused:
         parse_transaction(value)
     assert repr(amount) in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["a\\nb", "\\n", "a\\n", "\\nb", "a\\n\\nb", "a b", "a*"])
+def test_bad_customer_id_is_refused_whoever_its_neighbours_are(text):
+    values = [raw(), raw(customer_id=f'"{text}"'), raw(customer_id='"C-43"')]
+    for some in (values, values[1:], values[:2], values[1:2]):
+        batch = decode_transactions(some, [FAR_MS] * len(some), LIMITS)
+        assert [index for index, _ in batch.rejects] == [some.index(values[1])]
+        assert batch.customer_ids == [name for name in ("C-42", "C-43") if name in str(some)]
