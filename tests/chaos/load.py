@@ -52,7 +52,15 @@ class Load:
 
     def allow(self, share: float) -> None:
         """Go on at the full rate up to a share of the whole way."""
-        self._allowed = share * _PACED_SHARE * len(self._records)
+        self._allowed = self._at(share)
+
+    async def reach(self, share: float) -> None:
+        """Wait until a share of the way is done; it has to be allowed."""
+        while self.sent < self._at(share):
+            await asyncio.sleep(_TICK_SECONDS)
+
+    def _at(self, share: float) -> float:
+        return share * _PACED_SHARE * len(self._records)
 
     def finish(self) -> None:
         """Send the rest as fast as it goes."""

@@ -154,6 +154,7 @@ async def _run(
     for number in range(faults):
         load.allow((number + 1) / faults)
         await asyncio.sleep(stage.random.uniform(*scale.pauses))
+        await load.reach((number + stage.random.random()) / faults)
         await row.inject(stage)
         stage.faults = outcome.faults = number + 1
         last = f", recovered in {stage.recoveries[-1]:.1f} s" if stage.recoveries else ""

@@ -178,8 +178,9 @@ async def _strike(
         took = max(stage.recoveries[before:])
         soaked.faults.append((moment, name, took))
         memory = {
-            worker: f"{lifetime.samples[-1][1]:.0f} MB"
-            for worker, lifetime in soaked.lifetimes.items()
+            worker.name: f"{soaked.lifetimes[worker.name].samples[-1][1]:.0f} MB"
+            for worker in stage.crew.workers
+            if worker.name in soaked.lifetimes
         }
         say(
             f"{moment / 60:.1f} min: {name}, recovered in {took:.1f} s; {flow.sent:,} sent; {memory}"

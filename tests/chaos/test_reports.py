@@ -98,6 +98,11 @@ def test_soak_passes_by_its_slope_and_by_verify() -> None:
     text, passed = render_soak(differing)
     assert not passed
     assert "exit code 1" in text
+    short = soaked(50.0)
+    short.seconds = 1_800.0
+    text, passed = render_soak(short)
+    assert passed
+    assert "not judged: too short a time" in text
     nobody = soaked(0.5)
     nobody.lifetimes.clear()
     assert not render_soak(nobody)[1]
