@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -216,13 +216,18 @@ class Holdings:
         )
 
     async def _know(self, versions: Sequence[str]) -> None:
-        """Have scorecards in memory; what Redis has lost of them is in Kafka, or was never told."""
+        """Have scorecards in memory and in Redis; what Redis has lost is in Kafka, or was never told."""
         wanted = set(versions)
-        await self.load_scorecards()
+        held = await self.load_scorecards()
         if not wanted <= self.scorecards.keys():
             await self._keep(await self.journal.scorecards())
         if not wanted <= self.scorecards.keys():
             await self._keep({self.bootstrap.version: self.bootstrap.model_dump_json().encode()})
+        forgotten = (wanted & self.scorecards.keys()) - held
+        if forgotten:  # those who look a customer up have no memory but Redis
+            await self._keep(
+                {one: self.scorecards[one].model_dump_json().encode() for one in forgotten}
+            )
 
     async def _keep(self, bodies: Mapping[str, bytes]) -> None:
         for version, body in bodies.items():
@@ -232,11 +237,13 @@ class Holdings:
             if version not in self.scorecards:  # Redis has lost it again
                 self.scorecards[version] = Scorecard.model_validate_json(body)
 
-    async def load_scorecards(self) -> None:
-        """Learn of scorecards published since."""
-        for version, body in (await self.store.scorecards()).items():
+    async def load_scorecards(self) -> Set[str]:
+        """Learn of scorecards published since; returns all versions that Redis holds."""
+        held = await self.store.scorecards()
+        for version, body in held.items():
             if version not in self.scorecards:
                 self.scorecards[version] = Scorecard.model_validate_json(body)
+        return held.keys()
 
     async def newest_scorecard(self) -> str | None:
         """Version that every partition is to adopt, named to Redis again if it has forgotten it.

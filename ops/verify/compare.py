@@ -17,10 +17,11 @@ from ops.verify.published import (
     read_changes,
     read_letters,
 )
-from ops.verify.replay import Replay
+from ops.verify.replay import Replay, UnreplayableError
 from ops.verify.replay_engine import Counted, ReplayEngine
 from ops.verify.told import Told, letters_in
 from schemas.errors import shown
+from schemas.scorecard import Origin
 from scoring.business_calendar import BusinessCalendar
 from state.codec import due_scores, encode_columns
 from state.fields import FIELDS
@@ -81,9 +82,16 @@ async def verify_partition(
     early_to = {number: end for number, (_, end) in bounds.items()}
     image = await image_of(store, partition)
     cards = await store.scorecards()
+    lost = {version for _, version in image.checkpoint.adoptions} - cards.keys()
     expected = Expected(settings, partition)
     replay = Replay(settings, partitions, partition, cards, expected.hear)
     verdict = Verdict(partition)
+    verdict.differences += [f"scorecard {shown(version)} is missing" for version in sorted(lost)]
+    if any(not version.startswith(Origin.BOOTSTRAP) for version in lost):
+        raise UnreplayableError(
+            f"partition {partition} was scored by {', '.join(sorted(lost))}, which Redis has lost.",
+            hint="Bring it back: everscore rebuild.",
+        )
 
     async for records in replay.steps(log, image.checkpoint):
         verdict.records += records

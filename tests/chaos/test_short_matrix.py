@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,24 +17,11 @@ pytestmark = pytest.mark.integration
 SEED = int(os.environ.get("CHAOS_SEED", "4"))
 
 
-# Strict: whoever mends it has to take it off this list.
-KNOWN_FAULTS = {
-    "redis-flush": "a worker that runs does not put scorecards back into a flushed Redis: "
-    "`Holdings._know` looks at its own memory only, and `lookup` and `explain` have none",
-}
-
-
-def row_parameter(row: Row) -> Any:
-    known = KNOWN_FAULTS.get(row.name)
-    marks = () if known is None else pytest.mark.xfail(strict=True, reason=known)
-    return pytest.param(row, id=row.name, marks=marks)
-
-
 def say(line: str) -> None:
     sys.stdout.write(f"seed {SEED}, {line}\n")
 
 
-@pytest.mark.parametrize("row", [row_parameter(row) for row in ROWS])
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
 async def test_row_loses_nothing_counts_nothing_twice_and_tells_every_change(
     row: Row, kafka: ChaosKafka, tmp_path: Path
 ) -> None:

@@ -100,6 +100,15 @@ async def test_everything_is_compared_and_each_kind_of_damage_is_found(
         (difference,) = await differences_in(here)
         assert f"partition {home}: applied is " in difference
         await redis.hincrby(f"{prefix}partition:{home}", "applied", -1)
+
+        cards = await redis.hgetall(f"{prefix}scorecards")
+        await redis.hdel(f"{prefix}scorecards", "bootstrap-0")
+        assert await differences_in(here) == ["scorecard 'bootstrap-0' is missing"]
+        await redis.hdel(f"{prefix}scorecards", "fitted-1")
+        said = await here.run("verify")
+        assert said.returncode == 70
+        assert "was scored by bootstrap-0, fitted-1, which Redis has lost" in said.stderr
+        await redis.hset(f"{prefix}scorecards", mapping=cards)
     assert await differences_in(here) == []
 
 
