@@ -17,10 +17,11 @@ from schemas.erasure import tombstone_name
 from schemas.errors import ConfigurationError, InvalidTransactionError, UnknownCustomerError, shown
 from schemas.scorecard import Scorecard
 from schemas.transaction import is_customer_id
-from scoring.advance import Events, advance
+from scoring.advance import advance
 from scoring.alive import prob_alive, prob_purchase
 from scoring.business_calendar import BusinessCalendar
 from scoring.change_events import expected_purchases_30d, rfm_of
+from scoring.events import Events
 from scoring.ledger import DayEntry, unpack_days
 from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t_x_days
 from scoring.states import NEVER_US, UNKNOWN_US, Numbers, States

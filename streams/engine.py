@@ -17,8 +17,9 @@ import numpy as np
 from schemas.decoding import DecodedBatch, decode_transactions
 from schemas.erasure import Erasure, is_erasure, read_erasure, tombstone_name
 from schemas.errors import FencedError, InvalidErasureError, InvariantError, shown
-from scoring.advance import Events, advance
+from scoring.advance import advance
 from scoring.erasure import erase
+from scoring.events import Events
 from scoring.states import UNKNOWN_US
 from state.store import Gone, Store, Tombstone
 from streams.holdings import Journal, Owned

@@ -87,7 +87,7 @@ class Ownership:
                 self._let_read(partition)
                 for topic in inputs:
                     offsets[TP(topic, partition)] = checkpoint.next_offsets[topic]
-        log.info("owns partitions %s", sorted(ours))
+        log.info("owns partitions %s", sorted(self._engine.owned))
         return offsets
 
     async def resync(self, partition: int) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 
 from schemas.erasure import tombstone_name
 from schemas.mark import Mark
-from scoring.advance import Advanced, Events, advance
+from scoring.advance import Advanced, advance
 from scoring.business_calendar import BusinessCalendar
+from scoring.events import Events
 from scoring.states import States
 from scoring.timeline import Timeline
 from state.checkpoints import refusal

@@ -14,6 +14,7 @@ from ops.cli.support import Exit, command, err, open_store, out, print_json, rea
 from ops.customers import partition_count
 from ops.verify.compare import Verdict, verify_partition
 from ops.verify.log import open_log
+from ops.verify.processes import verify_side_by_side
 from streams.settings import Settings
 
 _SHOWN_MAX = 20
@@ -24,11 +25,14 @@ async def verify(
     partition: Annotated[
         list[int] | None, typer.Option(min=0, help="Only these; all by default.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="So many partitions side by side, in processes of their own.")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Count everything again from offset 0 and compare; exit code 1 if anything differs."""
     settings = read_settings()
-    verdicts = await _verify(settings, partition, quiet=as_json)
+    verdicts = await _verify(settings, partition, jobs, quiet=as_json)
     differences = [line for verdict in verdicts for line in verdict.differences]
     records = sum(verdict.records for verdict in verdicts)
     customers = sum(verdict.customers for verdict in verdicts)
@@ -59,7 +63,9 @@ async def verify(
         raise typer.Exit(Exit.FAILED)
 
 
-async def _verify(settings: Settings, chosen: list[int] | None, *, quiet: bool) -> list[Verdict]:
+async def _verify(
+    settings: Settings, chosen: list[int] | None, jobs: int, *, quiet: bool
+) -> list[Verdict]:
     bar = Progress(
         TextColumn("[progress.description]{task.description}"),
         BarColumn(),
@@ -82,6 +88,10 @@ async def _verify(settings: Settings, chosen: list[int] | None, *, quiet: bool) 
         }
         with bar:
             task = bar.add_task("replaying", total=sum(totals.values()))
+            if jobs > 1:
+                return await verify_side_by_side(
+                    list(numbers), jobs, lambda records: bar.advance(task, records)
+                )
             for number in numbers:
                 bar.update(task, description=f"partition {number}")
                 gc.collect()  # what the last partition left, and nothing else

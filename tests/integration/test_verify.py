@@ -67,6 +67,8 @@ async def test_everything_is_compared_and_each_kind_of_damage_is_found(
     assert plain.returncode == 0, plain.stdout + plain.stderr
     assert "records counted once" in plain.stdout
     assert len(plain.stdout.splitlines()) == 1
+    side_by_side = await here.run("verify", "--jobs", "2", seconds=120)
+    assert (side_by_side.returncode, side_by_side.stdout) == (0, plain.stdout)
     progress = await here.progress()
     assert progress.dead == 2
     assert progress.duplicates == 2
@@ -89,6 +91,8 @@ async def test_everything_is_compared_and_each_kind_of_damage_is_found(
         said = await here.run("verify")
         assert said.returncode == 1
         assert said.stdout.splitlines() == [f"differs customer '{CUSTOMER}' is missing"]
+        said_by_two = await here.run("verify", "--jobs", "2", seconds=120)
+        assert (said_by_two.returncode, said_by_two.stdout) == (1, said.stdout)
         await redis.hset(key, mapping=kept)
 
         await redis.zrem(f"{prefix}due:{home}", CUSTOMER)

@@ -17,6 +17,7 @@ from ops.demo import child_environment
 from ops.producing import PacedProducer, Progress, progress_of
 from ops.stack.topics import declared_topics
 from schemas.errors import StoreUnavailableError
+from state.store import REBUILDER
 from streams.connections import redis_store
 from streams.settings import Settings
 from tests.support.services import Services
@@ -125,7 +126,8 @@ class Installation:
         async def look() -> bool | None:
             checkpoints = [await self.store.checkpoint(p) for p in range(self.partitions)]
             owners = {checkpoint.owner for checkpoint in checkpoints} - {""}
-            return len(owners) == workers or None
+            rebuilt = any(owner.startswith(REBUILDER) for owner in owners)
+            return (len(owners) == workers and not rebuilt) or None
 
         await self._wait_for(look)
 
