@@ -15,6 +15,7 @@ from state.codec import parse_times
 from state.store import Checkpoint
 
 _OFFSET = "next_offset:"
+_HEARD = "heard:"
 COUNTERS = ("applied", "duplicates", "dead", "forwarded", "erased", "customers")
 
 
@@ -80,6 +81,8 @@ def checkpoint_fields(checkpoint: Checkpoint) -> list[str]:
         *("scorecards", msgspec.json.encode(checkpoint.adoptions).decode()),
         *("mark", "" if checkpoint.mark is None else encode_mark(checkpoint.mark).decode()),
     ]
+    for partition, offset in checkpoint.heard.items():
+        pairs += (f"{_HEARD}{partition}", str(offset))
     for counter in COUNTERS:
         pairs += (counter, str(getattr(checkpoint, counter)))
     return pairs
@@ -96,6 +99,11 @@ def read_checkpoint(fields: Mapping[str, bytes]) -> Checkpoint:
             name.removeprefix(_OFFSET): int(value)
             for name, value in fields.items()
             if name.startswith(_OFFSET)
+        },
+        heard={
+            int(name.removeprefix(_HEARD)): int(value)
+            for name, value in fields.items()
+            if name.startswith(_HEARD)
         },
         clock_us=int(parse_times([fields.get("stream_time", b"").decode()], UNKNOWN_US)[0]),
         live=fields.get("live") == b"1",

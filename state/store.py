@@ -37,6 +37,8 @@ class Checkpoint:
         How many slices were committed: after a rollback that undid but a sweep, offsets are the same.
     next_offsets : mapping of input topic to offset
         First record of each that is not yet counted.
+    heard : mapping of partition to offset
+        Of each that sends foreign records home to this one: the first that has not come.
     clock_us : int
         Stream time: the largest event time seen, or the wall clock once live and caught up;
         microseconds since 1970 UTC.
@@ -56,6 +58,7 @@ class Checkpoint:
     owner: str = ""
     commits: int = 0
     next_offsets: Mapping[str, int] = field(default_factory=dict)
+    heard: Mapping[int, int] = field(default_factory=dict)
     clock_us: int = UNKNOWN_US
     live: bool = False
     applied: int = 0

@@ -22,9 +22,10 @@ from scoring.erasure import erase
 from scoring.events import Events
 from scoring.states import UNKNOWN_US
 from state.store import Gone, Store, Tombstone
+from streams.detours import detours, never_heard_of
 from streams.holdings import Journal, Owned
 from streams.homes import home_partition, home_partitions
-from streams.messages import Record, dead_letters, detours, too_much_in_all
+from streams.messages import Record, dead_letters, too_much_in_all
 from streams.settings import Clock, Settings
 from streams.slices import Committed, Slices
 
@@ -87,6 +88,10 @@ class SliceEngine(Slices):
             return await self._count(owned, topic, _until_erasure(fresh))
 
     async def _count(self, owned: Owned, topic: str, records: Sequence[Record]) -> Committed:
+        before, last, heard = owned.checkpoint, records[-1], owned.checkpoint.heard
+        came = len(records)
+        if topic == self.settings.rekeyed_topic:
+            records, heard = never_heard_of(records, heard)
         batch = decode_transactions(
             [record.value for record in records],
             [record.timestamp for record in records],
@@ -99,7 +104,6 @@ class SliceEngine(Slices):
         states, newcomers = await self._load(owned, ids)
         arrived_ms = np.array([record.timestamp for record in records], dtype=np.int64)
         events = self._events(topic, records, batch, rows, inverse, arrived_ms)
-        before = owned.checkpoint
         advanced = advance(
             states, events, before.clock_us, owned.timeline, self.calendar, self._lateness_us
         )
@@ -107,17 +111,20 @@ class SliceEngine(Slices):
         messages = dead_letters(
             records, sorted(rejects, key=itemgetter(0)), topic, owned.partition, self.settings
         )
-        messages += detours(records, batch, home, self.partitions, self.settings)
+        messages += detours(
+            records, batch, home, topic, owned.partition, self.partitions, self.settings
+        )
         after = replace(
-            before.moved(topic, records[-1].offset + 1),
+            before.moved(topic, last.offset + 1),
             clock_us=advanced.clock_us,
             live=before.live or self._arrives_live(events, arrived_ms[batch.positions[rows]]),
             applied=before.applied + len(events) - advanced.duplicates - len(advanced.refused),
-            duplicates=before.duplicates + advanced.duplicates,
+            duplicates=before.duplicates + advanced.duplicates + came - len(records),
             dead=before.dead + len(rejects),
             forwarded=before.forwarded + int((~home).sum()),
             erased=before.erased + int(gone.sum()),
             customers=before.customers + newcomers,
+            heard=heard,
         )
         mark = self._mark_of_reading(owned, topic)
         return await self._commit(owned, after, advanced, messages, mark=mark)

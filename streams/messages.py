@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ from scoring.changes import ChangeLog
 from scoring.ledger import TOTAL_UNITS_MAX
 from scoring.states import States
 from state.codec import Message
-from streams.homes import home_partition
 from streams.settings import Settings
 
 
@@ -77,38 +76,6 @@ def too_much_in_all(
         )
         for row in refused.tolist()
     ]
-
-
-def detours(
-    records: Sequence[Record],
-    batch: DecodedBatch,
-    home: np.ndarray[Any, Any],
-    partitions: int,
-    settings: Settings,
-) -> list[Message]:
-    """The good records that were met on a foreign partition, keyed rightly, to their home.
-
-    Parameters
-    ----------
-    home : bool, shape (good records,)
-        Which of them are at home.
-    partitions : int
-        Of each input topic.
-    """
-    messages = []
-    for row in np.flatnonzero(~home).tolist():
-        record, customer_id = records[batch.positions[row]], batch.customer_ids[row]
-        messages.append(
-            Message(
-                topic=settings.rekeyed_topic,
-                key=customer_id.encode(),
-                value=record.value,
-                headers=list(record.headers),
-                partition=home_partition(customer_id, partitions),
-                timestamp_ms=record.timestamp,
-            )
-        )
-    return messages
 
 
 def change_messages(

@@ -33,6 +33,7 @@ _PAGE = 5_000  # customers compared at a time
 
 _COUNTERS = (
     "next_offsets",
+    "heard",
     "clock_us",
     "live",
     "applied",

@@ -321,6 +321,7 @@ async def test_of_two_commits_from_the_same_place_exactly_one_is_written(store):
         {"adoptions": ((UNKNOWN_US, "bootstrap-0"), (NOON_US, "fitted-1"), (NOON_US, "fitted-2"))},
         {"applied": 2**53, "duplicates": 2, "dead": 3, "forwarded": 4, "customers": 5},
         {"next_offsets": {TOPIC: 2**62, REKEYED: 0, "other.topic-1_x": 9}},
+        {"heard": {0: 7, 63: 2**62}, "erased": 6},
     ],
 )
 async def test_checkpoint_comes_back_as_it_was_committed(store, after):

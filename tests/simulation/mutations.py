@@ -135,6 +135,9 @@ _MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     "decisions are taken before all is told again": lambda: [
         (Owned, "repeats", property(lambda self: bool(self.ahead)))
     ],
+    "what was sent home is known by its id alone": lambda: [
+        ("streams.engine", "never_heard_of", lambda records, heard: (records, dict(heard)))
+    ],
     "nobody looks at an idle partition": lambda: [(Ownership, "watch_forever", _look_nowhere)],
 }
 MUTATIONS = tuple(_MUTATIONS)

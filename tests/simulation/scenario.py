@@ -101,7 +101,7 @@ def scenario_of(seed: int) -> Scenario:
         "relay_entries_max": random.choice((1, 3, 256)),
         "lateness_seconds": random.choice((0.0, 0.0, 10 * DAY_SECONDS)),
         # Where ids may be read long after they arrived, they must be remembered as long.
-        "dedup_horizon_days": 400.0 if live or detours else 7.0,
+        "dedup_horizon_days": 400.0 if live else 7.0,
     }
     return Scenario(
         seed=seed,

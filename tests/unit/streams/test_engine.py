@@ -16,6 +16,7 @@ from scoring.bootstrap import bootstrap_scorecard
 from scoring.ledger import TOTAL_UNITS_MAX
 from scoring.states import UNKNOWN_US
 from state.memory_store import MemoryStore
+from streams.detours import ORIGIN_HEADER
 from streams.engine import SliceEngine
 from streams.homes import home_partition, sample_rank
 from streams.samples import decode_sample
@@ -222,7 +223,8 @@ async def test_foreign_records_go_to_their_home_and_home_records_count_here():
     for message in sent:
         offset = ids.index(message.key.decode())
         assert message.partition == home_partition(message.key.decode(), 4)
-        assert (message.value, message.headers) == (records[offset].value, headers)
+        assert message.value == records[offset].value
+        assert message.headers == [*headers, (ORIGIN_HEADER, f"2:{offset}".encode())]
         assert message.timestamp_ms == ARRIVED_MS + offset
     checkpoint = engine.owned[2].checkpoint
     assert (checkpoint.forwarded, checkpoint.applied) == (len(foreign), 40 - len(foreign))
