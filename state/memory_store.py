@@ -19,6 +19,7 @@ class MemoryStore:
         self.hashes: dict[tuple[int, str], dict[str, bytes]] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
         self.due_at: dict[int, dict[str, float]] = {}
+        self._numbers: dict[int, dict[str, int]] = {}
         self.erased: dict[int, dict[str, Tombstone]] = {}
         self._outboxes: dict[int, dict[int, bytes]] = {}
         self._entries = 0
@@ -138,9 +139,17 @@ class MemoryStore:
         self, partition: int, cursor: int, count: int
     ) -> tuple[int, list[tuple[str, float]]]:
         """See `Store.reviews`."""
-        pairs = list(self.due_at.get(partition, {}).items())
-        end = cursor + count
-        return (end if end < len(pairs) else 0), pairs[cursor:end]
+        due = self.due_at.get(partition, {})
+        # As Redis scans: whoever was there all the time is met, whoever else came and went.
+        numbers = self._numbers.setdefault(partition, {})
+        for customer_id in due:
+            numbers.setdefault(customer_id, len(numbers) + 1)
+        left = sorted(
+            (numbers[name], name, at) for name, at in due.items() if numbers[name] > cursor
+        )
+        page = left[:count]
+        end = page[-1][0] if len(page) < len(left) else 0
+        return end, [(name, at) for _, name, at in page]
 
     async def outbox(self, partition: int, after: str, count: int) -> list[tuple[str, bytes]]:
         """See `Store.outbox`."""

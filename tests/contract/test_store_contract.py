@@ -239,6 +239,19 @@ async def test_erased_customer_goes_with_due_time_and_leaves_a_tombstone(store):
     assert (await store.tombstones(0))["n1"] == second
 
 
+@pytest.mark.parametrize("customers", [4, 700])
+async def test_customers_who_stay_are_met_though_others_go_meanwhile(store, customers):
+    ids = [f"c{number:03}" for number in range(customers)]
+    held = await write(store, dict.fromkeys(ids, 1.0))
+    cursor, met = await store.customers(0, 0, 2)
+    gone = [Gone(name, name, Tombstone(0, 0)) for name in ids[: customers // 2]]
+    await store.commit_slice(replace(commit_of(held), erased=gone))
+    while cursor:
+        cursor, more = await store.customers(0, cursor, 2)
+        met += more
+    assert set(met) >= set(ids[customers // 2 :])
+
+
 async def test_refused_commit_erases_nobody(store):
     held = await write(store, {"a": 1.0})
     refused = replace(
