@@ -28,6 +28,7 @@ USERS: dict[str, tuple[Role, ...]] = {
     "reader": (Role.READER,),
     "support": (Role.SUPPORT,),
     "auditor": (Role.AUDITOR,),
+    "eraser": (Role.ERASER,),
 }
 BROKER = "broker"  # Kafka's own name, to itself
 _NAMES = ("localhost", "127.0.0.1")

@@ -64,6 +64,7 @@ MAY_READ = {
         "segment-changes",
         "transactions.dead-letter",
     },
+    "eraser": {"transactions.dead-letter"},
     "stranger": set(),
 }
 MAY_WRITE = {
@@ -79,6 +80,7 @@ MAY_WRITE = {
     "reader": set(),
     "support": set(),
     "auditor": set(),
+    "eraser": {"transactions", "transactions.dead-letter"},
     "stranger": set(),
 }
 GROUP = {"worker": "everscore", "reader": "offers-test"}
@@ -229,7 +231,7 @@ ADMIN_ACTS: dict[str, Callable[[AdminClient], Any]] = {
 
 @pytest.mark.parametrize("act", ADMIN_ACTS)
 def test_nobody_but_the_admin_may(seats: dict[str, Any], act: str) -> None:
-    for user in ("worker", "producer", "reader", "support", "auditor", "stranger"):
+    for user in ("worker", "producer", "reader", "support", "auditor", "eraser", "stranger"):
         admin = AdminClient(seats[user])  # a name: its answers go with it
         with pytest.raises(KafkaException) as refused:
             next(iter(ADMIN_ACTS[act](admin).values())).result(30)

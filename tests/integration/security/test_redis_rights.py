@@ -40,7 +40,6 @@ FORBIDDEN = [
     "MODULE LIST",
     "SLOWLOG GET",
     "SELECT 1",
-    "DEL customer:1",
     "UNLINK customer:1",
     "EXPIRE customer:1 1",
     "RENAME customer:1 customer:2",
@@ -58,10 +57,14 @@ WRITES = [
     "ZADD due:0 1 nobody",
     "XADD outbox:0 * messages x",
     "XTRIM outbox:0 MAXLEN 0",
+    "DEL customer:1",
+    "HDEL erased:0 x",
+    "ZREM due:0 nobody",
 ]
 ELSEWHERE = [
     "HSET other:1 a b",
     "HGETALL other:1",
+    "DEL other:1",
     "SET x y",
     "GET x",
     "HSET customers a b",
@@ -102,7 +105,7 @@ def untouched(stack: LocalStack) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("user", ["worker", "support", "auditor"])
+@pytest.mark.parametrize("user", ["worker", "support", "auditor", "eraser"])
 def test_dangerous_commands_are_refused(stack: LocalStack, user: str) -> None:
     with Seat(stack, user).redis() as client:
         for command in FORBIDDEN + ELSEWHERE:
@@ -110,7 +113,7 @@ def test_dangerous_commands_are_refused(stack: LocalStack, user: str) -> None:
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("user", ["support", "auditor"])
+@pytest.mark.parametrize("user", ["support", "auditor", "eraser"])
 def test_those_who_look_may_look_at_all_and_write_nothing(stack: LocalStack, user: str) -> None:
     with Seat(stack, user).redis() as client:
         for command in WRITES:
@@ -121,18 +124,19 @@ def test_those_who_look_may_look_at_all_and_write_nothing(stack: LocalStack, use
 
 
 @pytest.mark.usefixtures("untouched")
-@pytest.mark.parametrize("user", ["worker", "support", "auditor"])
+@pytest.mark.parametrize("user", ["worker", "support", "auditor", "eraser"])
 def test_scripts_may_do_no_more_than_their_caller(stack: LocalStack, user: str) -> None:
     bodies = [
         "return redis.call('FLUSHALL')",
         "return redis.call('KEYS', '*')",
         "return redis.call('CONFIG', 'GET', '*')",
-        "return redis.call('DEL', 'customer:1')",
+        "return redis.call('DEL', 'other:1')",
         "return redis.call('HGETALL', 'other:1')",
         "return redis.call('HSET', 'other:1', 'a', 'ours')",
     ]
     if user != "worker":
         bodies.append("return redis.call('HSET', 'customer:1', 'segment', 'Champions')")
+        bodies.append("return redis.call('DEL', 'customer:1')")
     with Seat(stack, user).redis() as client:
         for body in bodies:
             sha = client.script_load(body)

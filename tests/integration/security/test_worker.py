@@ -52,10 +52,14 @@ async def test_worker_counts_purchases_of_known_producers_and_tells_known_reader
         async with PacedProducer(sits("producer").settings) as producer:
             for purchase in purchases:
                 await producer.send(purchase.value, purchase.customer_id)
+            await producer.send(b'{"amount": "nothing"}', f"{certificate}-00009")
             await producer.flush()
         expected = before.applied + len(purchases)
         await until_counted(store, expected, worker, tmp_path / "worker.log")
         found = await hashes(store)
+        erased = sits("eraser").run("erase", f"{certificate}-00009", "--yes", "--json")
+        assert erased.returncode == 0, erased.stderr
+        assert json.loads(erased.stdout)["letters_deleted"] == 1
     finally:
         worker.terminate()
         assert worker.wait(WAIT_SECONDS_MAX) == 0, said_in(tmp_path / "worker.log")
@@ -79,6 +83,9 @@ async def test_worker_counts_purchases_of_known_producers_and_tells_known_reader
     assert len(tailed.stdout.splitlines()) == len(changes)
     verified = sits("auditor").run("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
+    refused = support.run("erase", f"{certificate}-00008", "--yes")
+    assert refused.returncode == CONFIG
+    assert "does not let" in refused.stderr
     refused = support.run("verify")
     assert refused.returncode == CONFIG
     assert "does not let" in refused.stderr

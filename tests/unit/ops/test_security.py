@@ -50,16 +50,19 @@ def acls_of(user: str) -> set[tuple[str, str, str]]:
     return {(acl.operation, acl.kind, acl.name) for acl in acls if acl.user == user}
 
 
+AT_REDIS = ["admin", "worker", "support", "auditor", "eraser"]
+
+
 # --- Roles
 
 
-def test_nobody_may_write_transactions_but_producers() -> None:
+def test_nobody_may_write_transactions_but_producers_and_who_erases() -> None:
     writers = {
         acl.user
         for acl in kafka_acls(Settings.model_construct(), USERS)
         if (acl.operation, acl.name) == ("WRITE", "transactions")
     }
-    assert writers == {"producer"}
+    assert writers == {"producer", "eraser"}
     assert acls_of("producer") == {("WRITE", "topic", "transactions")}
 
 
@@ -220,8 +223,9 @@ def test_passwords_differ_and_stay(profile: Profile) -> None:
         "reader",
         "support",
         "auditor",
+        "eraser",
     }  # the admin has none
-    redis = [profile.password(user, "REDIS") for user in ("admin", "worker", "support", "auditor")]
+    redis = [profile.password(user, "REDIS") for user in AT_REDIS]
     everyone = [*before.values(), *redis]
     assert len(set(everyone)) == len(everyone)
     assert min(map(len, everyone)) >= 32
@@ -232,7 +236,7 @@ def test_passwords_differ_and_stay(profile: Profile) -> None:
 def test_redis_is_told_digests_and_that_strangers_are_off(profile: Profile) -> None:
     lines = profile.redis_users.read_text().splitlines()
     assert lines[0] == "user default off"
-    assert [line.split()[1] for line in lines[1:]] == ["admin", "worker", "support", "auditor"]
+    assert [line.split()[1] for line in lines[1:]] == AT_REDIS
     password = profile.password("worker", "REDIS")
     assert password not in profile.redis_users.read_text()
     assert f"#{hashlib.sha256(password.encode()).hexdigest()}" in lines[2]
@@ -333,7 +337,7 @@ def test_variables_of_a_user_are_settings_that_fit_and_no_secrets(
     if by_name:
         assert settings.kafka_password is not None
         assert settings.kafka_password.get_secret_value() == profile.password(user, "KAFKA")
-    if user in {"admin", "worker", "support", "auditor"}:
+    if user in AT_REDIS:
         assert settings.redis_password is not None
         assert settings.redis_password.get_secret_value() == profile.password(user, "REDIS")
     else:
