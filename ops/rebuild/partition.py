@@ -97,6 +97,7 @@ class PartitionRebuild:
         Parameters
         ----------
         cards : scorecards by version
+            Those that Redis had lost among them.
         tick : callable
             Hears how many records each step took.
         to_end : bool
@@ -112,6 +113,7 @@ class PartitionRebuild:
         partition, store, log = self._partition, self._store, self._log
         done = Rebuilt(partition)
         held = await store.acquire(partition, self._owner, uuid4().hex)
+        cards = {**cards, **await store.scorecards()}  # its worker may have learnt until now
         to_end = to_end or not held.commits
         target = await self._end_of_log() if to_end else held
         if target is None:
