@@ -44,8 +44,6 @@ class Committed:
         Customers written.
     outbox_bytes : int
         Size of the entry.
-    erased : str
-        Customer who was erased; empty for none.
     """
 
     partition: int
@@ -53,7 +51,6 @@ class Committed:
     messages: list[Message]
     customers: int
     outbox_bytes: int
-    erased: str = ""
 
 
 class Slices(Holdings):
@@ -216,11 +213,4 @@ class Slices(Holdings):
         if len(states):
             soonest = int(states.numbers["next_review_us"].min())
             owned.next_due_us = min(owned.next_due_us, soonest)
-        return Committed(
-            partition,
-            entry,
-            messages,
-            len(states),
-            len(commit.outbox),
-            "" if gone is None else gone.customer_id,
-        )
+        return Committed(partition, entry, messages, len(states), len(commit.outbox))

@@ -65,12 +65,6 @@ class Everyone(OwnerCache):
         """All that are not erased."""
         return [name for name in self._slots if name not in self._gone]
 
-    @property
-    def sequences(self) -> NDArray[np.int64]:
-        """How many changes each of them has had."""
-        column: NDArray[np.int64] = self._rows.numbers["sequence"][: len(self)]
-        return column
-
     def pages(self, size: int) -> Iterator[States]:
         """All that are not erased, some at a time."""
         ids = self.known_ids
