@@ -12,6 +12,7 @@ import redis
 from pydantic import SecretStr
 
 from ops.security.access import access_variables
+from ops.security.profile import SERVERS, USERS
 from ops.stack.local import LocalStack
 from ops.stack.topics import declared_topics
 from streams.settings import Settings
@@ -114,7 +115,12 @@ class Seat:
 
 
 def secrets_of(stack: LocalStack) -> list[str]:
-    assert stack.secure is not None
-    found = list(stack.secure.folder.glob("users/*/EVERSCORE_*_PASSWORD"))
-    assert len(found) == 9
-    return [path.read_text() for path in found]
+    """Every user's password, of Kafka and of Redis."""
+    profile = stack.secure
+    assert profile is not None
+    return [
+        profile.password(user, server)
+        for user in USERS
+        for server in SERVERS
+        if profile.knows(user, server)
+    ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from confluent_kafka import Producer
 
 from ops.security.certificates import Authority, Certificate
 from ops.stack.local import LocalStack
@@ -13,6 +14,8 @@ from ops.stack.settings import StackSettings
 from tests.support.seat import (
     AWAY,
     CONFIG,
+    SETTINGS,
+    WAIT_SECONDS_MAX,
     Seat,
     secrets_of,
 )
@@ -231,6 +234,10 @@ def words(
     }.items():
         (folder / f"{name}.pem").write_bytes(made.certificate)
         (folder / f"{name}.key").write_bytes(made.key)
+    # Nobody is refused at an empty topic.
+    producer = Producer(Seat(stack, "producer").kafka())
+    producer.produce(SETTINGS.transactions_topic, b"no transaction")
+    assert producer.flush(WAIT_SECONDS_MAX) == 0
     with LocalStack(machine=machine) as open_stack:
         yield {
             "kafka": stack.kafka,
