@@ -32,7 +32,10 @@ RUN python3 lock_part.py everscore >runtime.lock \
 # --- package: our own code, in a folder of its own, so that a new version is a small layer
 FROM environment AS package
 
-RUN python3 lock_part.py setuptools >build.lock \
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev \
+    && rm -rf /var/lib/apt/lists/*
+RUN python3 lock_part.py cython setuptools >build.lock \
     && python3 -m venv /build \
     && /build/bin/pip install --require-hashes --requirement build.lock
 COPY README.md LICENSE ./

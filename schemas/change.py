@@ -14,7 +14,9 @@ from uuid import UUID
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-_CHANGES = UUID("5e0c1b1e-6f0b-5d0c-9a5e-37a1c3f1d0aa")  # our own namespace; any constant would do
+CHANGES_NAMESPACE = UUID(
+    "5e0c1b1e-6f0b-5d0c-9a5e-37a1c3f1d0aa"
+)  # our own namespace; any constant would do
 _ID_CHARS, _SHA1_BYTES = 36, 20
 
 
@@ -110,23 +112,20 @@ class ChangeEvent(BaseModel):
     source: Source
 
 
-def change_ids(identities: Sequence[str]) -> list[bytes]:
+def change_ids(identities: Sequence[bytes]) -> list[bytes]:
     r"""UUIDv5 of everything that identifies each change.
 
     The same change always has the same id, two different changes never share one: an identity
     holds type, customer, sequence, previous, current, cause, event time and scorecard.
 
     >>> from uuid import uuid5
-    >>> change_ids(["a", "b"]) == [str(uuid5(_CHANGES, name)).encode() for name in "ab"]
+    >>> change_ids([b"a", b"b"]) == [str(uuid5(CHANGES_NAMESPACE, name)).encode() for name in "ab"]
     True
     """
     # uuid.uuid5 spelled out for many: building and printing a UUID object costs ten times the hash.
-    namespace = _CHANGES.bytes
+    namespace = CHANGES_NAMESPACE.bytes
     digests = b"".join(
-        [
-            sha1(namespace + identity.encode(), usedforsecurity=False).digest()
-            for identity in identities
-        ]
+        [sha1(namespace + identity, usedforsecurity=False).digest() for identity in identities]
     )
     raw = np.frombuffer(digests, dtype=np.uint8).reshape(-1, _SHA1_BYTES)[:, :16].copy()
     raw[:, 6] = raw[:, 6] & 0x0F | 0x50
@@ -140,15 +139,15 @@ def change_ids(identities: Sequence[str]) -> list[bytes]:
 
 
 def cloud_event_headers(
-    change_type: ChangeType, *, change_id: bytes, source: str, subject: str, time: str | None
+    change_type: ChangeType, *, change_id: bytes, source: str, subject: bytes, time: bytes
 ) -> list[tuple[str, bytes]]:
-    """Headers of a CloudEvent 1.0 in the Kafka binding's binary mode."""
+    """Headers of a CloudEvent 1.0 in the Kafka binding's binary mode; `time` is empty where there is none."""
     return [
         ("ce_specversion", b"1.0"),
         ("ce_id", change_id),
         ("ce_type", change_type.encode()),
         ("ce_source", source.encode()),
-        ("ce_subject", subject.encode()),
-        ("ce_time", (time or "").encode()),
+        ("ce_subject", subject),
+        ("ce_time", time),
         ("content-type", b"application/json"),
     ]

@@ -22,7 +22,7 @@ from schemas.change import Cause
 from schemas.errors import InvariantError
 from scoring.booking import REFUSED, book
 from scoring.business_calendar import BusinessCalendar
-from scoring.changes import ChangeLog, same_cause
+from scoring.changes import CAUSES, ChangeLog, same_cause
 from scoring.events import Events
 from scoring.review import cross, score
 from scoring.states import UNKNOWN_US, States
@@ -212,7 +212,7 @@ def _evaluate(
     numbers["source_offset"] = events.offsets[picked]
     score(numbers, card, calendar)
     causes = same_cause(Cause.TRANSACTION, len(rows))
-    causes[events.is_refund[picked]] = Cause.REFUND
-    causes[late] = Cause.LATE_EVENT
+    causes[events.is_refund[picked]] = CAUSES.index(Cause.REFUND)
+    causes[late] = CAUSES.index(Cause.LATE_EVENT)
     changes.record(rows, numbers, before, causes, card, card)
     states.numbers[rows] = numbers

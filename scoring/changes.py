@@ -15,6 +15,8 @@ from scoring.review import LIFECYCLES
 from scoring.states import Numbers
 from scoring.timeline import Card
 
+CAUSES = tuple(Cause)
+
 _LIFECYCLE_NAMES = np.array([*(str(name) for name in LIFECYCLES), None], dtype=object)
 
 
@@ -28,6 +30,8 @@ class ChangeBlock:
         Row of each customer in the states handed to `advance`.
     previous, current : object, shape (n,)
         Names; None where there is none.
+    causes : uint8, shape (n,)
+        Indices into `CAUSES`.
     numbers : structured array of dtype NUMBERS, shape (n,)
         A snapshot; `sequence` is the change's own.
     """
@@ -36,7 +40,7 @@ class ChangeBlock:
     rows: NDArray[np.intp]
     previous: NDArray[np.object_]
     current: NDArray[np.object_]
-    causes: NDArray[np.object_]
+    causes: NDArray[np.uint8]
     numbers: Numbers
     card: Card
 
@@ -55,7 +59,7 @@ class ChangeLog:
         rows: NDArray[np.intp],
         numbers: Numbers,
         before: Numbers,
-        causes: NDArray[np.object_],
+        causes: NDArray[np.uint8],
         card: Card,
         card_before: Card,
     ) -> None:
@@ -95,7 +99,7 @@ class ChangeLog:
         numbers: Numbers,
         previous: NDArray[np.object_],
         current: NDArray[np.object_],
-        causes: NDArray[np.object_],
+        causes: NDArray[np.uint8],
         card: Card,
     ) -> None:
         changed = np.flatnonzero(previous != current)
@@ -117,8 +121,6 @@ class ChangeLog:
         )
 
 
-def same_cause(cause: Cause, count: int) -> NDArray[np.object_]:
+def same_cause(cause: Cause, count: int) -> NDArray[np.uint8]:
     """One cause for all of a block."""
-    causes = np.empty(count, dtype=object)
-    causes.fill(cause)
-    return causes
+    return np.full(count, CAUSES.index(cause), dtype=np.uint8)

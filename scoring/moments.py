@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _US_PER_DAY = 86_400_000_000
-_MICROSECONDS_MAX = 253_402_300_799_999_999  # 9999-12-31: RFC 3339 has no later year
+LAST_US = 253_402_300_799_999_999
+"""9999-12-31: RFC 3339 has no later year."""
 
 # Days whose texts are kept: 1970 to 2100, 480 kB. Others numpy prints, at six times the cost.
 _DAYS_KNOWN = 47_847
@@ -25,7 +26,7 @@ def rfc3339(instants_us: NDArray[np.int64]) -> list[str | None]:
     >>> rfc3339(np.array([852076800000000, 2**63 - 1]))
     ['1997-01-01T00:00:00.000000Z', None]
     """
-    known = (instants_us <= _MICROSECONDS_MAX) & (instants_us >= -_MICROSECONDS_MAX)
+    known = (instants_us <= LAST_US) & (instants_us >= -LAST_US)
     texts = _texts(np.where(known, instants_us, 0))
     if known.all():
         return texts  # type: ignore[return-value]  # a list of str is one of str or None

@@ -95,8 +95,8 @@ def told_messages(told: RenderedChanges, rows: Sequence[int], settings: Settings
     """Some changes as they go out."""
     topic, source = settings.changes_topic, settings.source
     return [
-        Message(topic, told.customer_ids[row].encode(), told.bodies[row], headers)  # type: ignore[arg-type]  # no header of ours is null
-        for row, headers in zip(rows, told.headers(rows, source), strict=True)
+        Message(topic, told.key(row), told.bodies[row], told.headers(row, source))  # type: ignore[arg-type]  # no header of ours is null
+        for row in rows
     ]
 
 

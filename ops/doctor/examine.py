@@ -29,7 +29,13 @@ from ops.doctor.permissions import (
 from ops.doctor.progress import Checkpoints, check_lag, check_positions, check_workers
 from ops.doctor.redis_server import check_redis
 from ops.doctor.remedies import Remedies
-from ops.doctor.software import check_compression, check_libraries, installed
+from ops.doctor.software import (
+    check_compiled,
+    check_compression,
+    check_libraries,
+    installed,
+    not_compiled,
+)
 from ops.doctor.topics import TOPIC_FIELDS, check_topics
 from ops.security.roles import Role
 from schemas.errors import PipelineError, StoreUnavailableError
@@ -146,6 +152,7 @@ def _judged(
     yield from _judged_clocks(settings, role, kafka, there)
     yield from _judged_permissions(settings, role, kafka, there, remedies)
     yield check_libraries(installed())
+    yield check_compiled(not_compiled())
     compression = check_compression(settings)
     if compression is not None:
         yield compression

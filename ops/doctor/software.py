@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 
 from aiokafka.codec import has_lz4, has_snappy, has_zstd
 from packaging.requirements import Requirement
@@ -13,6 +14,11 @@ from streams.settings import Settings
 
 _PACKAGE = "everscore"
 _SHOWN = ("faust-streaming", "aiokafka", "redis", "numpy")
+COMPILED = ("scoring._rendering", "streams._records")
+_COMPILE = (
+    "apt-get install gcc libc6-dev python3-dev",
+    "pip install --force-reinstall --no-deps .",
+)
 CODECS: dict[str, Callable[[], bool]] = {
     "snappy": has_snappy,
     "lz4": has_lz4,
@@ -70,6 +76,29 @@ def check_libraries(found: Mapping[str, tuple[str, str | None]] | None) -> Findi
     said = ", ".join(f"{library} {found[library][1]}" for library in _SHOWN if library in found)
     values = {library: there for library, (_, there) in found.items()}
     return gathered(name, f"{said}: in range", problems, values)
+
+
+def check_compiled(missing: Sequence[str]) -> Finding:
+    """Whether what was to be compiled was, when this was installed.
+
+    Parameters
+    ----------
+    missing : modules that were not
+    """
+    problems = [
+        Problem(
+            Verdict.WARNING,
+            f"{name} is not compiled: Python does the same, slower",
+            Mend("Install a C compiler and Python's headers, then Everscore:", _COMPILE),
+        )
+        for name in missing
+    ]
+    return gathered("software.compiled", f"{' and '.join(COMPILED)} are", problems)
+
+
+def not_compiled() -> list[str]:
+    """Compiled modules that are not there."""
+    return [name for name in COMPILED if find_spec(name) is None]
 
 
 def check_compression(settings: Settings) -> Finding | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ops.verify.log import LogReader
-from ops.verify.prints import Expected, PrintArray, Printer, lacking, print_of, read_prints
+from ops.verify.prints import Expected, lacking, print_of, read_prints
 from ops.verify.published import change_partitions, read_letters
 from ops.verify.replay import Replay, journal_of
 from ops.verify.replay_engine import Counted
@@ -23,6 +23,7 @@ from state.codec import Message, pack_messages
 from state.store import Checkpoint, SliceCommit, Store
 from streams.messages import mark_message, scorecard_message, told_messages
 from streams.settings import Settings
+from streams.tails import ChangeTails, PrintArray, fingerprints_of
 
 _ENTRY_MESSAGES_MAX = 2_000  # of one entry of the outbox, as a worker's slice would make it
 
@@ -99,7 +100,7 @@ async def _detours(
     there = [print_of(message) for message in waiting if message.topic == topic]
     spans = await log.bounds(topic, range(await log.partitions(topic)))
     async for batch in log.read_whole(topic, spans):
-        there += map(hash, batch.tails())
+        there += batch.fingerprints().tolist()
     return sent[lacking(sent, np.array(there, dtype=np.int64))]
 
 
@@ -166,7 +167,7 @@ def _picked(counted: Counted, untold: Untold, replay: Replay) -> Iterator[Messag
         calendar = replay.engine.calendar
         topics, partition = settings.input_topics, replay.partition
         told = render(changes, states.customer_ids, topics, partition, calendar)
-        prints = Printer(settings.source).prints_of(told)
+        prints = fingerprints_of(ChangeTails(settings.source).of(told))
         rows = np.flatnonzero(~lacking(prints, untold.changes))
         yield from told_messages(told, rows.tolist(), settings)
 

@@ -15,74 +15,19 @@ from numpy.typing import NDArray
 from ops.verify.log import LogReader
 from ops.verify.replay_engine import Counted
 from ops.verify.told import Place, letters_in
-from schemas.change import ChangeType, cloud_event_headers
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import RenderedChanges, render
+from scoring.change_events import render
 from state.codec import Message
 from streams.settings import Settings
-from streams.whole_batches import sized, tail_of, varint
-
-PrintArray = NDArray[np.int64]
+from streams.tails import ChangeTails, PrintArray, fingerprint, fingerprints_of, tail_of
 
 _NO_PRINTS = np.zeros(0, dtype=np.int64)
 _NO_ROWS = np.zeros(0, dtype=np.intp)
-_SIZES = [varint(size) for size in range(4096)]
 
 
 def print_of(message: Message) -> int:
     """Of one change event."""
-    return hash(tail_of(message.key, message.value, message.headers))
-
-
-class Printer:
-    """Fingerprints of changes as they are rendered.
-
-    Parameters
-    ----------
-    source : str
-        CloudEvents source of this installation.
-    """
-
-    def __init__(self, source: str) -> None:
-        # What stands between the parts that differ from change to change; see `tail_of`.
-        self._fixed = {kind: _between(kind, source) for kind in ChangeType}
-
-    def prints_of(self, told: RenderedChanges) -> PrintArray:
-        """Of many changes; int64, in their order."""
-        join, fixed = b"".join, self._fixed
-        found = np.empty(len(told), dtype=np.int64)
-        columns = zip(told.customer_ids, told.types, told.ids, told.times, told.bodies, strict=True)
-        for row, (customer_id, kind, change_id, time, body) in enumerate(columns):
-            key, size = customer_id.encode(), len(body)
-            head, before_subject, before_time, end = fixed[kind]
-            name = _SIZES[len(key)] + key
-            at = (time or "").encode()
-            found[row] = hash(
-                join(
-                    (
-                        name,
-                        _SIZES[size] if size < len(_SIZES) else varint(size),
-                        body,
-                        head,
-                        change_id,
-                        before_subject,
-                        name,
-                        before_time,
-                        _SIZES[len(at)],
-                        at,
-                        end,
-                    )
-                )
-            )
-        return found
-
-
-def _between(kind: ChangeType, source: str) -> tuple[bytes, bytes, bytes, bytes]:
-    headers = cloud_event_headers(kind, change_id=bytes(36), source=source, subject="", time="")
-    parts = [sized(name.encode()) + sized(value) for name, value in headers]
-    first = varint(len(headers)) + b"".join(parts[:2])[:-36]
-    # A subject or time of its own length takes the place of the empty one.
-    return first, b"".join(parts[2:5])[:-1], parts[5][:-1], parts[6]
+    return fingerprint(tail_of(message.key, message.value, message.headers))
 
 
 class Expected:
@@ -102,7 +47,7 @@ class Expected:
         self._settings = settings
         self._partition = partition
         self._calendar = BusinessCalendar(settings.timezone)
-        self._printer = Printer(settings.source)
+        self._tails = ChangeTails(settings.source)
         self._prints: list[PrintArray] = []
         self._rows: list[NDArray[np.intp]] = []
         self._sequences: list[NDArray[np.int64]] = []
@@ -132,9 +77,9 @@ class Expected:
             self._partition,
             self._calendar,
         )
-        self._prints.append(self._printer.prints_of(told))
+        self._prints.append(fingerprints_of(self._tails.of(told)))
         self._rows.append(counted.rows[np.concatenate([block.rows for block in changes.blocks])])
-        self._sequences.append(np.array(told.sequences, dtype=np.int64))
+        self._sequences.append(told.sequences)
 
     def is_told(
         self, found: Found, waiting: Sequence[Message], committed: Callable[[], Sequence[int]]
@@ -213,8 +158,7 @@ async def read_prints(
         spans = await log.bounds(settings.changes_topic, [partition])
         gone += spans[partition][0]
         async for batch in log.read_whole(settings.changes_topic, spans):
-            prints = np.array(list(map(hash, batch.tails())), dtype=np.int64)
-            (early if batch.offset < early_to[partition] else late).append(prints)
+            (early if batch.offset < early_to[partition] else late).append(batch.fingerprints())
     told, since = distinct(np.concatenate(early)), distinct(np.concatenate(late))
     return Found(told, since, len(told) + int(lacking(since, told).sum()), gone)
 

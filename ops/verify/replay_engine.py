@@ -26,7 +26,7 @@ from streams.slices import Committed
 
 # Larger slices hold more in memory (a change takes 1 kB until it is told), smaller ones are slower:
 # customers with many purchases cost a round for each of them in every slice.
-SLICE_RECORDS_MAX = 50_000
+SLICE_RECORDS_MAX = 12000
 
 
 class MarksOf:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+import numpy as np
+
 from state.codec import Message
 from streams.homes import partition_of
 from streams.settings import Settings
-from streams.whole_batches import tail_of
+from streams.tails import PrintArray, fingerprint, tail_of
 from tests.support.purchases import ARRIVED_MS, LogRecord
 
 _BATCH = 7  # records; small, so that many ends meet
@@ -21,8 +23,9 @@ class MemoryBatch:
         self._records = records
         self.offset = records[-1].offset
 
-    def tails(self) -> list[bytes]:
-        return [tail_of(record.key, record.value, record.headers) for record in self._records]
+    def fingerprints(self) -> PrintArray:
+        tails = (tail_of(record.key, record.value, record.headers) for record in self._records)
+        return np.array(list(map(fingerprint, tails)), dtype=np.int64)
 
 
 class MemoryLog:

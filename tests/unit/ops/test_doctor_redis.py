@@ -6,7 +6,12 @@ from ops.doctor import software
 from ops.doctor.finding import Verdict
 from ops.doctor.permissions import check_redis_permissions, needed_commands
 from ops.doctor.redis_server import check_redis
-from ops.doctor.software import check_compression, check_libraries, installed
+from ops.doctor.software import (
+    check_compiled,
+    check_compression,
+    check_libraries,
+    installed,
+)
 from ops.security.roles import REDIS_GRANTS, Role
 from state.inspection import reading_probes, writing_probes
 from state.keys import Keys
@@ -177,6 +182,14 @@ def test_library_out_of_range_fails_and_is_mended_by_pip(there, said):
 
 def test_libraries_are_unknown_without_an_installation():
     assert check_libraries(None).verdict is Verdict.UNKNOWN
+
+
+def test_what_is_not_compiled_is_a_warning_and_how_to_mend_it():
+    finding = check_compiled(["scoring._rendering"])
+    assert finding.verdict is Verdict.WARNING
+    assert finding.found == "scoring._rendering is not compiled: Python does the same, slower"
+    assert "gcc" in finding.mends[0].run[0]
+    assert check_compiled([]).verdict is Verdict.OK
 
 
 def test_compression_without_a_library_of_its_own_is_not_looked_at():

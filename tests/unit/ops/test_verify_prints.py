@@ -7,13 +7,14 @@ import asyncio
 import numpy as np
 import pytest
 
-from ops.verify.prints import Printer, distinct, lacking, print_of
+from ops.verify.prints import distinct, lacking, print_of
 from ops.verify.replay_engine import Counted, ReplayEngine
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
 from scoring.change_events import render
 from streams.messages import told_messages
 from streams.settings import Settings
+from streams.tails import ChangeTails, fingerprints_of
 from tests.support.purchases import LogRecord, cdnow_of
 
 SETTINGS = Settings(_env_file=None)
@@ -44,7 +45,7 @@ def test_prints_of_rendered_changes_are_those_of_their_messages(counted):
         advanced.changes, advanced.states.customer_ids, SETTINGS.input_topics, 0, BusinessCalendar()
     )
     messages = told_messages(told, range(len(told)), SETTINGS)
-    prints = Printer(SETTINGS.source).prints_of(told)
+    prints = fingerprints_of(ChangeTails(SETTINGS.source).of(told))
     assert len(prints) > 300
     assert prints.tolist() == [print_of(message) for message in messages]
     assert len(distinct(prints)) == len(prints)

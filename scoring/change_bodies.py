@@ -1,0 +1,247 @@
+"""Change events written down: body, id and time of each, from columns.
+
+Owns the format; the numbers come from `scoring.change_events`, the body's contract is
+`schemas.change.ChangeEvent`. This module says it in Python; `scoring._rendering` writes the same bytes,
+compiled, at a tenth of the cost, where it was built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.change import CHANGES_NAMESPACE, change_ids
+from scoring.compiled import compiled
+from scoring.moments import LAST_US, rfc3339
+from scoring.states import Numbers
+from scoring.texts import Texts
+
+_rendering = compiled("scoring._rendering")
+_encode = msgspec.json.Encoder().encode
+_FIRST_US = -62_135_596_800_000_000  # 0001-01-01: no text is shorter or longer from here on
+_MOMENT_CHARS = 27
+
+_BODY = (
+    b'{"customer_id":%b,"sequence":%d,"previous":%b,"current":%b,"cause":"%b","occurred_at":%b,'
+    b'"prob_alive":%b,"expected_purchases_30d":%b,"frequency":%d,"silence_days":%b,'
+    b'"monetary_value":%b,"rfm":%b,"margin":%b,"next_review":%b,"scorecard":%b,'
+    b'"source":{"topic":%b,"partition":%d,"offset":%d}}'
+)
+_MARGIN = b'{"segment":%b,"distance":%b}'
+_REVIEW = b'{"at":"%b","segment":%b,"lifecycle":%b}'
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The texts that columns of indices stand for; UTF-8.
+
+    Attributes
+    ----------
+    labels : list of bytes
+        Names of segments and lifecycles; the last stands for none.
+    """
+
+    customers: list[bytes]
+    kinds: list[bytes]
+    causes: list[bytes]
+    labels: list[bytes]
+    scores: list[bytes]
+    topics: list[bytes]
+    version: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeColumns:
+    """n changes that one scorecard led to, a column each.
+
+    Attributes
+    ----------
+    numbers : structured array of dtype NUMBERS, shape (n,)
+        The customers as they stood.
+    customers : int64, shape (n,)
+        Indices into the vocabulary's; as are the following.
+    kinds, causes : uint8, shape (n,)
+    previous, current, beyond, next_segments, next_lifecycles : int16, shape (n,)
+        Labels; `beyond` is the nearest other segment.
+    rfm : int16, shape (n,)
+    prob_alive, expected, silence, monetary, distance : float64, shape (n,)
+        Finite.
+    """
+
+    numbers: Numbers
+    customers: NDArray[np.int64]
+    kinds: NDArray[np.uint8]
+    causes: NDArray[np.uint8]
+    previous: NDArray[np.int16]
+    current: NDArray[np.int16]
+    beyond: NDArray[np.int16]
+    next_segments: NDArray[np.int16]
+    next_lifecycles: NDArray[np.int16]
+    rfm: NDArray[np.int16]
+    prob_alive: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    silence: NDArray[np.float64]
+    monetary: NDArray[np.float64]
+    distance: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """n changes as text.
+
+    Attributes
+    ----------
+    ids : bytes
+        36 characters each.
+    times : Texts
+        As in the body; empty where there is none.
+    """
+
+    bodies: Texts
+    ids: bytes
+    times: Texts
+
+
+def write(columns: ChangeColumns, words: Vocabulary, partition: int) -> Written:
+    """Write changes by whichever means is at hand."""
+    first = min(int(columns.numbers[name].min()) for name in ("as_of_us", "next_review_us"))
+    if _rendering is None or first < _FIRST_US:
+        return write_plainly(columns, words, partition)
+    return write_compiled(columns, words, partition)
+
+
+def write_compiled(columns: ChangeColumns, words: Vocabulary, partition: int) -> Written:
+    """Write changes by `scoring._rendering`; all moments lie within the years 1 to 9999, or never."""
+    numbers = columns.numbers
+    blob, ends, ids, times = _rendering.write_changes(
+        numbers,
+        columns.customers,
+        words.customers,
+        _quoted(words.customers),
+        columns.kinds,
+        words.kinds,
+        columns.previous,
+        columns.current,
+        columns.causes,
+        words.causes,
+        [*words.labels, b"None"],
+        [*_quoted(words.labels), b"null"],
+        *map(_json, _floats(columns)),
+        columns.rfm,
+        words.scores,
+        columns.beyond,
+        columns.next_segments,
+        columns.next_lifecycles,
+        _quoted(words.topics),
+        partition,
+        words.version,
+        *_quoted([words.version]),
+        CHANGES_NAMESPACE.bytes,
+    )
+    known = numbers["as_of_us"] <= LAST_US
+    moments = Texts.same_size(times, _MOMENT_CHARS)
+    if not known.all():
+        found = zip(moments, known.tolist(), strict=True)
+        moments = Texts.of([moment if ok else b"" for moment, ok in found])
+    return Written(Texts(blob, ends), ids, moments)
+
+
+def write_plainly(columns: ChangeColumns, words: Vocabulary, partition: int) -> Written:
+    """Write changes in Python."""
+    numbers = columns.numbers
+    names, names_json = words.customers, _quoted(words.customers)
+    labels, labels_json = [*words.labels, b"None"], [*_quoted(words.labels), b"null"]
+    topics = _quoted(words.topics)
+    (version_json,) = _quoted([words.version])
+    times = [None if at is None else at.encode() for at in rfc3339(numbers["as_of_us"])]
+    reviews = [None if at is None else at.encode() for at in rfc3339(numbers["next_review_us"])]
+    floats = [map(_encode, column.tolist()) for column in _floats(columns)]
+    bodies, identities = [], []
+    for (
+        row, at, customer, kind, cause, previous, current, beyond, segment, lifecycle, rfm,
+        alive, expected, silence, monetary, distance, review,
+    ) in zip(
+        numbers[["sequence", "frequency", "source_topic", "source_offset"]].tolist(),
+        times,
+        *(column.tolist() for column in _indices(columns)),
+        *floats,
+        reviews,
+        strict=True,
+    ):  # fmt: skip
+        sequence, frequency, topic, offset = row
+        margin = _MARGIN % (labels_json[beyond], distance) if frequency >= 0 else b"null"
+        bodies.append(
+            _BODY
+            % (
+                names_json[customer],
+                sequence,
+                labels_json[previous],
+                labels_json[current],
+                words.causes[cause],
+                b"null" if at is None else b'"%b"' % at,
+                alive,
+                expected,
+                max(frequency, 0),
+                silence,
+                monetary,
+                words.scores[rfm],
+                margin,
+                b"null"
+                if review is None
+                else _REVIEW % (review, labels_json[segment], labels_json[lifecycle]),
+                version_json,
+                topics[topic],
+                partition,
+                offset,
+            )
+        )
+        identities.append(
+            b"%b\n%b\n%d\n%b\n%b\n%b\n%b\n%b"
+            % (
+                words.kinds[kind],
+                names[customer],
+                sequence,
+                labels[previous],
+                labels[current],
+                words.causes[cause],
+                at or b"None",
+                words.version,
+            )
+        )
+    moments = Texts.of([at or b"" for at in times])
+    return Written(Texts.of(bodies), b"".join(change_ids(identities)), moments)
+
+
+def _floats(columns: ChangeColumns) -> list[NDArray[np.float64]]:
+    return [
+        columns.prob_alive,
+        columns.expected,
+        columns.silence,
+        columns.monetary,
+        columns.distance,
+    ]
+
+
+def _indices(columns: ChangeColumns) -> list[NDArray[np.integer]]:
+    return [
+        columns.customers,
+        columns.kinds,
+        columns.causes,
+        columns.previous,
+        columns.current,
+        columns.beyond,
+        columns.next_segments,
+        columns.next_lifecycles,
+        columns.rfm,
+    ]
+
+
+def _json(column: NDArray[np.float64]) -> bytes:
+    return _encode(column.tolist())
+
+
+def _quoted(texts: list[bytes]) -> list[bytes]:
+    return [_encode(text.decode()) for text in texts]
