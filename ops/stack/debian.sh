@@ -1,6 +1,7 @@
 #!/bin/sh
-# What the real servers and their containers need beside Python, installed on Debian where it is
-# missing; `make services` runs it. Starts nothing: a server package would begin to listen at once.
+# What the real servers and their containers need beside Python, and the compiler of our own modules,
+# installed on Debian where it is missing; `make services` runs it. Starts nothing: a server package
+# would begin to listen at once.
 set -eu
 
 wanted="
@@ -11,6 +12,8 @@ docker:docker.io
 dockerd:docker.io
 docker-compose:docker-compose
 debootstrap:debootstrap
+gcc:gcc
+python3-config:python3-dev
 "
 
 missing=""
