@@ -23,6 +23,7 @@ from faust.types import TP
 
 from schemas.errors import ConfigurationError, PipelineError
 from state.store import Store
+from streams.allocation import give_large_blocks_back
 from streams.connections import kafka_access
 from streams.kafka_refusals import kafka_refusal
 from streams.settings import Settings
@@ -220,6 +221,7 @@ class Timers:
 
 def run_worker(settings: Settings, store: Store) -> None:
     """Work until a signal says stop, or an error makes it impossible."""
+    give_large_blocks_back()
     worker = _PlainWorker(
         build_app(settings, store), loglevel="WARNING", quiet=True, redirect_stdouts=False
     )

@@ -39,6 +39,7 @@ FAULTS: dict[str, Fault] = {
     "Redis out of memory for 10 s": server_faults.fill_redis,
 }
 _FULL_SECONDS = 10.0
+_ALONE_SECONDS = 60.0
 _SESSION_SECONDS = 10.0
 _WARM_UP_SHARE, _WARM_UP_SECONDS_MAX = 1 / 3, 900.0
 # What is meant to grow for a while has to have grown when the warm-up is over: states in the cache, and
@@ -148,6 +149,7 @@ async def _soak(
     flow = SteadyFlow(kafka.address, place.topic, rate, seed)
     flow.start()
     try:
+        await _hold_everything_once(stage)
         await _strike(stage, seconds, every, soaked, flow)
     finally:
         await asyncio.to_thread(flow.finish)
@@ -161,6 +163,19 @@ async def _soak(
     soaked.failures += crew.complaints
     say("verifying")
     soaked.failures += await verify(place, _VERIFY_SECONDS_MAX)
+
+
+async def _hold_everything_once(stage: Stage) -> None:
+    """Leave all partitions to the worker that is to live through, for a while.
+
+    It will hold more of them whenever others fall: memory that it never needed before is no leak.
+    """
+    others = [worker for worker in stage.crew.workers if worker is not stage.spared]
+    await stage.crew.terminate(others)
+    await stage.watch.shared()
+    await asyncio.sleep(_ALONE_SECONDS)
+    await stage.crew.start(len(others))
+    await stage.watch.shared()
 
 
 async def _strike(
