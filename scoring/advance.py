@@ -86,7 +86,10 @@ def advance(
     """
     after = states.take(np.arange(len(states)))
     changes = ChangeLog()
-    clocks = np.maximum(np.maximum.accumulate(events.occurred_at_us), now_us)
+    moments = events.occurred_at_us
+    if events.not_before_us is not None:
+        moments = np.maximum(moments, events.not_before_us)
+    clocks = np.maximum(np.maximum.accumulate(moments), now_us)
     days = np.floor(calendar.days_at(events.occurred_at_us)).astype(np.int64)
     applied, refused = 0, np.zeros(len(events), dtype=np.bool_)
     for picked in _rounds(events.rows):

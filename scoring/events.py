@@ -26,6 +26,8 @@ class Events:
         Arrival time divided by the dedup horizon.
     topics, offsets : int64, shape (n,)
         Where in the log; topics are indices into the input topics.
+    not_before_us : int64, shape (n,), optional
+        How far a clock on the wall had come when each of them was counted.
     """
 
     rows: NDArray[np.intp]
@@ -36,6 +38,7 @@ class Events:
     generations: NDArray[np.int64]
     topics: NDArray[np.int64]
     offsets: NDArray[np.int64]
+    not_before_us: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -165,8 +165,7 @@ class SliceEngine(Slices):
             )
         return erasure
 
-    @staticmethod
-    def _held_back_from(owned: Owned, topic: str) -> float:
+    def _held_back_from(self, owned: Owned, topic: str) -> float:
         """Offset from which a topic's records must wait."""
         if owned.ahead:
             return owned.ahead[0].offsets[topic]

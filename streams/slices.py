@@ -147,20 +147,22 @@ class Slices(Holdings):
             owned.checkpoint.next_offsets[topic] >= offset
             for topic, offset in owned.ahead[0].offsets.items()
         ):
-            mark = owned.ahead[0]
-            clock_us = max(owned.checkpoint.clock_us, mark.clock_us)
-            timeline = self._timeline(owned.timeline.adoptions)
-            if mark.scorecard != timeline.card.version:
-                timeline.adopt(clock_us, self.scorecards[mark.scorecard])
-            after = replace(
-                owned.checkpoint,
-                clock_us=clock_us,
-                adoptions=tuple(timeline.adoptions),
-                mark=mark,
-            )
-            await self._commit(owned, after, self._nothing(owned), [])
-            self._use(owned, timeline)
+            await self._come_to(owned, owned.ahead[0])
             owned.ahead.popleft()
+
+    async def _come_to(self, owned: Owned, mark: Mark) -> None:
+        clock_us = max(owned.checkpoint.clock_us, mark.clock_us)
+        timeline = self._timeline(owned.timeline.adoptions)
+        if mark.scorecard != timeline.card.version:
+            timeline.adopt(clock_us, self.scorecards[mark.scorecard])
+        after = replace(
+            owned.checkpoint,
+            clock_us=clock_us,
+            adoptions=tuple(timeline.adoptions),
+            mark=mark,
+        )
+        await self._commit(owned, after, self._nothing(owned), [])
+        self._use(owned, timeline)
 
     @staticmethod
     def _use(owned: Owned, timeline: Timeline) -> None:

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from ops.verify.log import LogReader
-from ops.verify.replay_engine import SLICE_RECORDS_MAX, Counted, ReplayEngine
+from ops.verify.replay_engine import SLICE_RECORDS_MAX, Counted, ReplayEngine, turns
 from schemas.errors import PipelineError
 from schemas.mark import Mark, decode_mark
 from state.store import Checkpoint
@@ -114,7 +114,7 @@ class Replay:
         for version, body in self._scorecards.items():
             await self.engine.store.save_scorecard(version, body, current=False)
         await self.engine.acquire(partition)
-        for topic, cuts in readings(stretches(marks, held)):
+        for topic, cuts in readings(stretches(turns(marks), held)):
             async for records in self._read(log, topic, cuts):
                 while self.reached.next_offsets[topic] <= records[-1].offset:
                     await self.engine.process(topic, partition, records)

@@ -1,13 +1,19 @@
 """The worker's own engine, counting a partition again in memory.
 
 Decode, gather and advance are the worker's; what it would write and tell is handed to a listener
-instead, unrendered. Nothing happens by the wall clock: marks of the journal say when it did.
+instead, unrendered. Nothing happens by the wall clock: marks of the journal say when it did. A worker
+sets one whenever silence moves somebody, so most marks only raise the clock: their records need no slice
+of their own, since neither the size of slices nor the timing of sweeps shows in the history.
 """
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +21,8 @@ from numpy.typing import NDArray
 from ops.verify.everyone import ColumnStore, Everyone
 from schemas.mark import Mark
 from scoring.advance import Advanced
-from scoring.states import States
+from scoring.events import Events
+from scoring.states import UNKNOWN_US, States
 from state.codec import Message
 from state.fields import FIELDS
 from state.store import Checkpoint, Gone
@@ -46,6 +53,19 @@ class MarksOf:
     async def end(self, topic: str, partition: int) -> int:
         """A replay decides nothing anew, and need not be kept from it."""
         return 0
+
+
+def turns(marks: Sequence[Mark]) -> list[Mark]:
+    """The marks that do more than raise the clock: from them on another topic or scorecard is used."""
+    return [
+        mark
+        for previous, mark in pairwise([None, *marks])
+        if mark is not None
+        and (
+            previous is None
+            or (previous.reading, previous.scorecard) != (mark.reading, mark.scorecard)
+        )
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +118,13 @@ class ReplayEngine(SliceEngine):
         self._columns = ColumnStore()
         super().__init__(self._columns, quiet, partitions, MarksOf(marks))
         self._listener = listener
+        self._turns = deque(turns(marks))
+        clocks = [mark.clock_us for mark in marks]
+        self._clocks = np.maximum.accumulate(np.array([UNKNOWN_US, *clocks], dtype=np.int64))
+        self._raised_at = {
+            topic: np.array([mark.offsets[topic] for mark in marks], dtype=np.int64)
+            for topic in settings.input_topics
+        }
         self.gone: dict[str, Gone] = {}
 
     @property
@@ -109,6 +136,22 @@ class ReplayEngine(SliceEngine):
         owned = await super()._open(partition, checkpoint)
         owned.cache = self.everyone
         return owned
+
+    def _held_back_from(self, owned: Owned, topic: str) -> float:
+        return self._turns[0].offsets[topic] if self._turns else math.inf
+
+    async def _come_to(self, owned: Owned, mark: Mark) -> None:
+        if self._turns and mark is self._turns[0]:
+            await super()._come_to(owned, mark)
+            self._turns.popleft()
+            return
+        clock_us = max(owned.checkpoint.clock_us, mark.clock_us)
+        owned.checkpoint = replace(owned.checkpoint, clock_us=clock_us, mark=mark)
+
+    def _events(self, topic: str, *args: Any) -> Events:
+        events = super()._events(topic, *args)
+        raised = np.searchsorted(self._raised_at[topic], events.offsets, side="right")
+        return replace(events, not_before_us=self._clocks[raised])
 
     async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
         known, found = self.everyone.get(ids)
