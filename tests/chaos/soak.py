@@ -166,12 +166,13 @@ async def _soak(
 
 
 async def _hold_everything_once(stage: Stage) -> None:
-    """Leave all partitions to the worker that is to live through, for a while.
+    """Kill all but the worker that is to live through: for a while it has everything to catch up with.
 
-    It will hold more of them whenever others fall: memory that it never needed before is no leak.
+    It will have some of it whenever others fall: memory that it never needed before is no leak.
     """
     others = [worker for worker in stage.crew.workers if worker is not stage.spared]
-    await stage.crew.terminate(others)
+    for worker in others:
+        await stage.crew.kill(worker)
     await stage.watch.shared()
     await asyncio.sleep(_ALONE_SECONDS)
     await stage.crew.start(len(others))
