@@ -1,4 +1,4 @@
-"""Customers' columns to Redis hashes and back; outbox messages to bytes and back.
+"""Customers' columns to Redis hashes and back.
 
 The hash is readable by hand: times are RFC 3339, money is in major units, names are names. Only the
 `ledger` field is packed.
@@ -7,9 +7,7 @@ The hash is readable by hand: times are RFC 3339, money is in major units, names
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from scoring import ledger
@@ -195,28 +193,3 @@ def _times(instants_us: np.ndarray) -> list[str]:
 
 def _money(units: np.ndarray) -> list[str]:
     return [f"{value // 10_000}.{value % 10_000:04d}" for value in units.tolist()]
-
-
-class Message(NamedTuple):
-    """One record to publish; `partition` None means by key, `timestamp_ms` None means now."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes | None]]
-    partition: int | None = None
-    timestamp_ms: int | None = None
-
-
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[Message]).decode
-
-
-def pack_messages(messages: Sequence[Message]) -> bytes:
-    """The payload of one outbox entry; empty for no messages."""
-    return _pack(messages) if messages else b""
-
-
-def unpack_messages(packed: bytes) -> list[Message]:
-    """Read an outbox entry back."""
-    return _unpack(packed) if packed else []

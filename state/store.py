@@ -121,7 +121,7 @@ class SliceCommit:
     rows : n rows of values in the order of `fields`
     due_at : n scores in seconds since 1970 UTC; inf where silence changes nothing
     outbox : bytes
-        Messages to publish, see `state.codec.pack_messages`; empty for none.
+        Messages to publish, see `state.outbox.pack_messages`; empty for none.
     fields : names of the fields written
         All, the packed ledger last, or only `SCORE_FIELDS`.
     erased : list of Gone

@@ -178,3 +178,36 @@ def hashes(const uint8_t[::1] blob, const int64_t[::1] starts, const int64_t[::1
             value = python.hash(start + starts[i], ends[i] - starts[i])
             values[i] = -2 if value == -1 else value
     return found
+
+
+def write_records(bytes blob, const int64_t[::1] ends, Py_ssize_t first, Py_ssize_t last):
+    """Records of a batch from the tails `first` to before `last`; all of the batch's own time."""
+    cdef Py_ssize_t i, start = ends[first - 1] if first else 0, size
+    cdef const char* source = PyBytes_AS_STRING(blob)
+    cdef Py_ssize_t room = ends[last - 1] - start + (last - first) * (2 * SIZE_BYTES + 2)
+    cdef char* buffer = <char*> malloc(room + 1)
+    cdef char* at = buffer
+    if buffer == NULL:
+        raise MemoryError()
+    try:
+        for i in range(first, last):
+            size = ends[i] - start
+            # Attributes, time and offset come before the tail; the first two are none.
+            at = put_size(at, size + 2 + size_bytes(i - first))
+            at[0] = at[1] = 0
+            at = put_size(at + 2, i - first)
+            at = put(at, Text(source + start, size))
+            start = ends[i]
+        return buffer[:at - buffer]
+    finally:
+        free(buffer)
+
+
+cdef inline Py_ssize_t size_bytes(uint64_t size) noexcept:
+    """How many bytes `put_size` takes."""
+    cdef Py_ssize_t count = 1
+    size <<= 1
+    while size > 127:
+        size >>= 7
+        count += 1
+    return count

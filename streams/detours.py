@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from schemas.decoding import DecodedBatch
-from state.codec import Message
+from state.outbox import Message
 from streams.homes import home_partition
 from streams.messages import Record
 from streams.settings import Settings

@@ -19,7 +19,7 @@ from scoring.change_events import RenderedChanges, render
 from scoring.changes import ChangeLog
 from scoring.ledger import TOTAL_UNITS_MAX
 from scoring.states import States
-from state.codec import Message
+from state.outbox import Message
 from streams.settings import Settings
 
 

@@ -10,12 +10,15 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from state.codec import Message
+from scoring.texts import Texts
+from state.outbox import Message, Outgoing, count_records
 from streams.connections import kafka_access
 from streams.homes import partition_of
 from streams.kafka_check import check_kafka
 from streams.kafka_refusals import kafka_error, message_refusal
+from streams.packed_batches import CODECS, packed_batches
 from streams.settings import Settings
+from streams.tails import spelled_out
 
 # A dead letter carries its record's bytes: what a broker let in must go out again.
 _REQUEST_BYTES_MAX = 64 * 1024 * 1024
@@ -87,8 +90,8 @@ class Publisher:
         """
         self._producer = await open_producer(self._settings, linger_ms=2)
 
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Send in order and wait for all acknowledgements.
+    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        """Send in order, runs last, and wait for all acknowledgements.
 
         Whole batches are built here: the producer's own `send` costs ten times as much a message.
 
@@ -104,7 +107,7 @@ class Publisher:
             await self.start()
         pending: list[tuple[str, asyncio.Future[Any]]] = []
         try:
-            for topic, partition, batch in await self._batches(messages):
+            for topic, partition, batch in await self._batches(outgoing):
                 sent = await self._producer.send_batch(batch, topic, partition=partition)
                 pending.append((topic, sent))
             await asyncio.gather(*(sent for _, sent in pending))
@@ -112,7 +115,7 @@ class Publisher:
             await self._abandon()
             topics = [topic for topic, sent in pending if _failed_by(sent, error)]
             refusal = message_refusal(self._settings, error, topics)
-            failed = f"did not take {len(messages)} messages"
+            failed = f"did not take {count_records(outgoing)} messages"
             raise (refusal or kafka_error(self._settings, error, failed)) from error
 
     async def _abandon(self) -> None:
@@ -121,13 +124,14 @@ class Publisher:
         self._counts.clear()
         await _close(producer)
 
-    async def _batches(self, messages: Sequence[Message]) -> list[tuple[str, int, Any]]:
+    async def _batches(self, outgoing: Sequence[Outgoing]) -> list[tuple[str, int, Any]]:
         """Messages packed by topic and partition, each partition's in order."""
         packed: list[tuple[str, int, Any]] = []
         filling: dict[tuple[str, int], Any] = {}
+        messages, runs = await self._sorted(outgoing)
         for message in messages:
             topic = message.topic
-            count = self._counts.get(topic) or await self.partitions(topic)
+            count = self._counts[topic]
             partition = message.partition
             if partition is None:
                 partition = partition_of(message.key, count)
@@ -136,7 +140,27 @@ class Publisher:
                 batch = self._new_batch(message)
                 filling[topic, partition] = batch
                 packed.append((topic, partition, batch))
+        codec = CODECS[self._settings.compression_type]
+        for (topic, partition), parts in runs.items():
+            batches = packed_batches(Texts.joined(parts), _BATCH_BYTES, codec)
+            packed += [(topic, partition, batch) for batch in batches]
         return packed
+
+    async def _sorted(
+        self, outgoing: Sequence[Outgoing]
+    ) -> tuple[list[Message], dict[tuple[str, int], list[Texts]]]:
+        """What goes message by message, and what goes in runs to a partition of its own."""
+        messages: list[Message] = []
+        runs: dict[tuple[str, int], list[Texts]] = {}
+        for one in outgoing:
+            count = self._counts.get(one.topic) or await self.partitions(one.topic)
+            if isinstance(one, Message):
+                messages.append(one)
+            elif one.partitions == count:
+                runs.setdefault((one.topic, one.partition), []).append(one.records)
+            else:
+                messages += spelled_out([one])
+        return messages, runs
 
     def _new_batch(self, message: Message) -> Any:
         """A batch that begins with a message.

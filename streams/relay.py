@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
-from state.codec import Message, unpack_messages
+from state.outbox import Outgoing, count_records, unpack_messages
 from state.store import Store
 from streams.patience import outlast
 from streams.slices import Committed
@@ -24,8 +24,8 @@ _WAITING_BYTES_MAX = 64 * 1024 * 1024  # reached by nothing but large dead lette
 class Publishes(Protocol):
     """What the relay needs of a producer."""
 
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Send in order and wait for all acknowledgements."""
+    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
+        """Send in order, runs last, and wait for all acknowledgements."""
 
 
 class OutboxRelay:
@@ -57,9 +57,9 @@ class OutboxRelay:
         after, count = "", 0
         while page := await self._store.outbox(partition, after, _PAGE):
             for _, packed in page:
-                messages = unpack_messages(packed)
-                await self._publish(messages)
-                count += len(messages)
+                outgoing = unpack_messages(packed)
+                await self._publish(outgoing)
+                count += count_records(outgoing)
             after = page[-1][0]
             await self._store.trim_outbox(partition, after)
         return count
@@ -85,14 +85,14 @@ class OutboxRelay:
         """Publish for ever, waiting out servers that are away; ends by cancellation or an error."""
         while True:
             batch = [await self._waiting.get()]
-            count, size = len(batch[0].messages), batch[0].outbox_bytes
+            count, size = count_records(batch[0].outgoing), batch[0].outbox_bytes
             while count < _BATCH_MESSAGES and size < _BATCH_BYTES and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-                count += len(batch[-1].messages)
+                count += count_records(batch[-1].outgoing)
                 size += batch[-1].outbox_bytes
             self._lighter.set()
-            messages = [message for committed in batch for message in committed.messages]
-            await outlast("publishing", partial(self._publish, messages))
+            outgoing = [one for committed in batch for one in committed.outgoing]
+            await outlast("publishing", partial(self._publish, outgoing))
             through = {committed.partition: committed.entry for committed in batch}
             for partition, entry in through.items():
                 await outlast("publishing", partial(self._store.trim_outbox, partition, entry))
@@ -101,13 +101,13 @@ class OutboxRelay:
             self._waiting_bytes -= size
             self._lighter.set()
 
-    async def _publish(self, messages: Sequence[Message]) -> None:
+    async def _publish(self, outgoing: Sequence[Outgoing]) -> None:
         """The journal's marks first: what a change owes to them must be found again if it is seen."""
-        marks = [message for message in messages if message.topic == self._journal]
+        marks = [one for one in outgoing if one.topic == self._journal]
         if marks:
             await self._publisher.publish(marks)
-            messages = [message for message in messages if message.topic != self._journal]
-        await self._publisher.publish(messages)
+            outgoing = [one for one in outgoing if one.topic != self._journal]
+        await self._publisher.publish(outgoing)
 
     async def drain(self) -> None:
         """Wait until all that was submitted is published and trimmed."""

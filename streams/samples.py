@@ -14,7 +14,7 @@ import numpy as np
 
 from scoring.review import monetary_value
 from scoring.states import States
-from state.codec import Message
+from state.outbox import Message
 from state.store import Checkpoint
 from streams.settings import Settings
 

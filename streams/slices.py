@@ -15,18 +15,21 @@ from schemas.erasure import tombstone_name
 from schemas.mark import Mark
 from scoring.advance import Advanced, advance
 from scoring.business_calendar import BusinessCalendar
+from scoring.change_events import render
 from scoring.events import Events
 from scoring.states import States
 from scoring.timeline import Timeline
 from state.checkpoints import refusal
-from state.codec import Message, decode_rows, due_scores, encode_rows, pack_messages
+from state.codec import decode_rows, due_scores, encode_rows
 from state.fields import FIELDS, SCORE_FIELDS
+from state.outbox import Message, Outgoing, Run, pack_messages
 from state.store import Checkpoint, Gone, SliceCommit, Store
 from streams.holdings import Holdings, Journal, Owned
 from streams.homes import sample_rank
-from streams.messages import change_messages, mark_message, scorecard_message
+from streams.messages import mark_message, scorecard_message
 from streams.samples import forgotten, sample_messages
 from streams.settings import Settings
+from streams.tails import ChangeTails, spelled_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Committed:
     partition : int
     entry : str
         Outbox entry that holds its messages; empty if there are none.
-    messages : list of Message
+    outgoing : sequence of Message and Run
         To be published, in order.
     customers : int
         Customers written.
@@ -48,9 +51,14 @@ class Committed:
 
     partition: int
     entry: str
-    messages: list[Message]
+    outgoing: Sequence[Outgoing]
     customers: int
     outbox_bytes: int
+
+    @property
+    def messages(self) -> list[Message]:
+        """The same, record by record."""
+        return spelled_out(self.outgoing)
 
 
 class Slices(Holdings):
@@ -68,6 +76,7 @@ class Slices(Holdings):
         super().__init__(store, settings, partitions, journal)
         self.calendar = BusinessCalendar(settings.timezone)
         self._lateness_us = int(settings.lateness_seconds * 1e6)
+        self._tails = ChangeTails(settings.source)
 
     async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
         """States of customers, and how many of them are new."""
@@ -188,13 +197,13 @@ class Slices(Holdings):
             if not mark.previous:  # what the first purchases were scored by, for those who replay
                 messages.append(scorecard_message(owned.timeline.card.scorecard, self.settings))
         partition, settings = owned.partition, self.settings
-        messages += change_messages(
-            advanced.changes, advanced.states, self._topics, partition, self.calendar, settings
-        )
         states = advanced.states if gone is None else States.blank([])
         messages += sample_messages(states, after, settings, self.partitions)
         if gone is not None:
             messages.append(forgotten(gone.customer_id, settings))
+        outgoing: list[Outgoing] = [*messages]
+        if advanced.changes.blocks:
+            outgoing.append(self._told(advanced, partition))
         commit = SliceCommit(
             partition=partition,
             before=owned.checkpoint,
@@ -203,7 +212,7 @@ class Slices(Holdings):
             rows=encode_rows(states, owned.timeline, self._topics, self.calendar, fields),
             due_at=due_scores(states.numbers),
             fields=fields,
-            outbox=pack_messages(messages),
+            outbox=pack_messages(outgoing),
             erased=[] if gone is None else [gone],
         )
         entry = await self.store.commit_slice(commit)
@@ -215,4 +224,11 @@ class Slices(Holdings):
         if len(states):
             soonest = int(states.numbers["next_review_us"].min())
             owned.next_due_us = min(owned.next_due_us, soonest)
-        return Committed(partition, entry, messages, len(states), len(commit.outbox))
+        return Committed(partition, entry, outgoing, len(states), len(commit.outbox))
+
+    def _told(self, advanced: Advanced, partition: int) -> Run:
+        """The change events of one call of `advance`, in order."""
+        ids = advanced.states.customer_ids
+        told = render(advanced.changes, ids, self._topics, partition, self.calendar)
+        topic = self.settings.changes_topic
+        return Run.of(topic, partition, self.partitions, self._tails.of(told))

@@ -7,7 +7,7 @@ process. `streams._records` does the same at a tenth of the cost, where it was b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from schemas.change import ChangeType, cloud_event_headers
 from scoring.change_events import ID_CHARS, KINDS, RenderedChanges
 from scoring.compiled import compiled
 from scoring.texts import Texts
+from state.outbox import Message, Outgoing
 
 _records = compiled("streams._records")
 
@@ -55,6 +56,60 @@ def _header_parts(headers: Sequence[tuple[str, bytes | None]]) -> Iterator[bytes
     for name, value in headers:
         yield sized(name.encode())
         yield sized(value)
+
+
+def read_tail(tail: bytes) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]:
+    """Key, value and headers.
+
+    >>> read_tail(tail_of(b"k", None, [("h", b"v"), ("n", None)]))
+    (b'k', None, [('h', b'v'), ('n', None)])
+    """
+    key, at = _read_sized(tail, 0)
+    value, at = _read_sized(tail, at)
+    count, at = _read_varint(tail, at)
+    headers: list[tuple[str, bytes | None]] = []
+    for _ in range(count):
+        name, at = _read_sized(tail, at)
+        content, at = _read_sized(tail, at)
+        headers.append(((name or b"").decode(), content))
+    return key, value, headers
+
+
+def _read_sized(tail: bytes, at: int) -> tuple[bytes | None, int]:
+    size, at = _read_varint(tail, at)
+    return (None, at) if size < 0 else (tail[at : at + size], at + size)
+
+
+def _read_varint(tail: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while (byte := tail[at]) > 127:
+        number |= (byte & 127) << shift
+        shift += 7
+        at += 1
+    number |= byte << shift
+    return number >> 1 ^ -(number & 1), at + 1
+
+
+def spelled_out(outgoing: Iterable[Outgoing]) -> list[Message]:
+    """Runs as the messages that they stand for, the rest as it is."""
+    messages: list[Message] = []
+    for one in outgoing:
+        if isinstance(one, Message):
+            messages.append(one)
+        else:
+            messages += [Message(one.topic, *read_tail(tail)) for tail in one.records]
+    return messages
+
+
+def batch_records(tails: Texts, first: int, last: int) -> bytes:
+    """Records of a batch, from the tails `first` to before `last`: all have the batch's own time."""
+    if _records is not None:
+        records: bytes = _records.write_records(tails.blob, tails.ends, first, last)
+        return records
+    parts = []
+    for offset, row in enumerate(range(first, last)):
+        parts.append(sized(b"\x00\x00" + varint(offset) + tails[row]))
+    return b"".join(parts)
 
 
 def fingerprint(tail: bytes) -> int:

@@ -19,7 +19,7 @@ from ops.verify.replay_engine import Counted
 from ops.verify.told import Place, letters_in
 from schemas.mark import decode_mark
 from scoring.change_events import render
-from state.codec import Message, pack_messages
+from state.outbox import Message, pack_messages
 from state.store import Checkpoint, SliceCommit, Store
 from streams.messages import mark_message, scorecard_message, told_messages
 from streams.settings import Settings

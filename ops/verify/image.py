@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.errors import PipelineError
-from state.codec import Message, unpack_messages
 from state.memory_store import MemoryStore
+from state.outbox import Message, unpack_messages
 from state.store import Checkpoint, Fields, Store, Tombstone
 from streams.engine import SliceEngine
 from streams.settings import Clock, Settings
+from streams.tails import spelled_out
 
 _PAGE = 2_000
 _TRIES = 5  # a partition that is being counted is read again until it stood still meanwhile
@@ -70,7 +71,7 @@ async def outbox_of(store: Store, partition: int) -> list[Message]:
     after = ""
     while entries := await store.outbox(partition, after, _OUTBOX_PAGE):
         for _, packed in entries:
-            messages += unpack_messages(packed)
+            messages += spelled_out(unpack_messages(packed))
         after = entries[-1][0]
     return messages
 

@@ -17,7 +17,7 @@ from ops.verify.replay_engine import Counted
 from ops.verify.told import Place, letters_in
 from scoring.business_calendar import BusinessCalendar
 from scoring.change_events import render
-from state.codec import Message
+from state.outbox import Message
 from streams.settings import Settings
 from streams.tails import ChangeTails, PrintArray, fingerprint, fingerprints_of, tail_of
 

@@ -23,8 +23,8 @@ from schemas.mark import Mark
 from scoring.advance import Advanced
 from scoring.events import Events
 from scoring.states import UNKNOWN_US, States
-from state.codec import Message
 from state.fields import FIELDS
+from state.outbox import Message
 from state.store import Checkpoint, Gone
 from streams.engine import SliceEngine
 from streams.holdings import Owned

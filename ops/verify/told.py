@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from schemas.dead_letter import DeadLetter
-from state.codec import Message
+from state.outbox import Message
 from streams.settings import Settings
 
 Place = tuple[int, int]

@@ -15,8 +15,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from schemas.errors import BrokerUnavailableError
-from state.codec import Message
+from state.outbox import Message, Outgoing
 from streams.homes import partition_of
+from streams.tails import spelled_out
 from tests.simulation.loop import Process, SimulatedLoop
 from tests.simulation.trace import Trace
 
@@ -148,8 +149,9 @@ class Producer:
         """See `Publisher.partitions`."""
         return len(self._brokers.log.topics[topic])
 
-    async def publish(self, messages: Sequence[Message]) -> None:
+    async def publish(self, outgoing: Sequence[Outgoing]) -> None:
         """See `Publisher.publish`: in order by partition; what failed may have arrived, or yet arrive."""
+        messages = spelled_out(outgoing)
         if not messages:
             return
         brokers, random = self._brokers, self._brokers.random

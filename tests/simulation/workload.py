@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from schemas.erasure import erasure_headers
-from state.codec import Message
+from state.outbox import Message
 from streams.homes import home_partition
 from tests.simulation.kafka import Log
 from tests.simulation.scenario import Scenario

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from state.codec import Message
+from state.outbox import Message
 from streams.homes import partition_of
 from streams.settings import Settings
 from streams.tails import PrintArray, fingerprint, tail_of

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from state.codec import Message
 from state.memory_store import MemoryStore
+from state.outbox import Message
 from state.store import Store
 from streams.engine import SliceEngine
 from streams.homes import home_partition

@@ -13,12 +13,13 @@ from ops.verify.compare import verify_partition
 from ops.verify.replay import UnreplayableError, journal_of
 from schemas.errors import RebuildingError
 from schemas.mark import Mark
-from state.codec import unpack_messages
 from state.memory_store import MemoryStore
+from state.outbox import unpack_messages
 from state.store import Checkpoint, SliceCommit
 from streams.engine import SliceEngine
 from streams.journal import chain_after
 from streams.settings import Settings
+from streams.tails import spelled_out
 from tests.support.memory_log import MemoryLog
 from tests.support.purchases import Purchase, cdnow_of
 
@@ -101,7 +102,7 @@ class World:
 
     async def publish(self) -> None:
         for entry, packed in await self.store.outbox(0, "", 10_000):
-            self.log.publish(unpack_messages(packed))
+            self.log.publish(spelled_out(unpack_messages(packed)))
             await self.store.trim_outbox(0, entry)
 
     async def rebuild(self, *, to_end: bool = False) -> Rebuilt:

@@ -16,17 +16,11 @@ from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
 from scoring.ledger import NO_DAY, RecentIds
 from scoring.states import NEVER_US, NONE, NUMBERS, UNKNOWN_US, States
+from scoring.texts import Texts
 from scoring.timeline import Timeline
-from state.codec import (
-    Message,
-    decode_rows,
-    due_scores,
-    encode_rows,
-    pack_messages,
-    parse_times,
-    unpack_messages,
-)
+from state.codec import decode_rows, due_scores, encode_rows, parse_times
 from state.fields import FIELDS, SCORE_FIELDS
+from state.outbox import Message, Run, count_records, pack_messages, unpack_messages
 
 TOPICS = ("transactions", "transactions.rekeyed")
 UTC = BusinessCalendar("UTC")
@@ -293,6 +287,15 @@ def test_messages_come_back_from_an_outbox_entry_unchanged(messages):
     packed = pack_messages(messages)
     assert bool(packed) == bool(messages)
     assert unpack_messages(packed) == messages
+
+
+def test_run_comes_back_after_the_messages_and_its_records_as_they_were():
+    run = Run.of("t", 3, 4, Texts.of([b"one", b"", bytes(range(256))]))
+    message = Message("t", b"k", b"v", [])
+    found = unpack_messages(pack_messages([run, message]))
+    assert found == [message, run]
+    assert list(found[1].records) == [b"one", b"", bytes(range(256))]
+    assert count_records(found) == 4
 
 
 def test_message_of_all_bytes_is_carried():

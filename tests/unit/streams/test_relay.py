@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 
 from schemas.errors import BrokerUnavailableError, InvariantError, StoreUnavailableError
-from state.codec import Message, pack_messages
 from state.memory_store import MemoryStore
+from state.outbox import Message, pack_messages
 from state.store import SliceCommit
 from streams import patience
 from streams.relay import OutboxRelay

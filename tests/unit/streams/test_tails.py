@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,16 @@ from hypothesis import strategies as st
 from scoring.change_events import KINDS, RenderedChanges
 from scoring.texts import Texts
 from streams import tails
-from streams.tails import ChangeTails, find_tails, fingerprint, fingerprints_of, sized, tail_of
+from streams.tails import (
+    ChangeTails,
+    batch_records,
+    find_tails,
+    fingerprint,
+    fingerprints_of,
+    read_tail,
+    sized,
+    tail_of,
+)
 from tests.support.compiled import needs_compiled
 
 needs_compiled()
@@ -45,6 +56,23 @@ def test_tails_of_changes_are_those_that_their_records_will_have(changes):
         tail_of(changes.key(row), changes.bodies[row], changes.headers(row, "/shop"))
         for row in range(len(changes))
     ]
+
+
+HEADERS = st.lists(st.tuples(st.text(max_size=5), st.none() | BYTES), max_size=3)
+
+
+@given(st.none() | BYTES, st.none() | BYTES, HEADERS)
+def test_tail_reads_as_what_it_was_written_from(key, value, headers):
+    assert read_tail(tail_of(key, value, headers)) == (key, value, headers)
+
+
+@given(st.lists(BYTES, min_size=1, max_size=200), st.data())
+def test_records_of_a_batch_are_the_same_without_a_compiler(texts, data):
+    last = data.draw(st.integers(1, len(texts)))
+    first = data.draw(st.integers(0, last - 1))
+    compiled = batch_records(Texts.of(texts), first, last)
+    with mock.patch.object(tails, "_records", None):
+        assert batch_records(Texts.of(texts), first, last) == compiled
 
 
 @given(st.lists(BYTES, max_size=6))
