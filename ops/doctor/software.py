@@ -14,7 +14,7 @@ from streams.settings import Settings
 
 _PACKAGE = "everscore"
 _SHOWN = ("faust-streaming", "aiokafka", "redis", "numpy")
-COMPILED = ("scoring._rendering", "streams._records")
+COMPILED = ("scoring._booking", "scoring._rendering", "streams._records")
 _COMPILE = (
     "apt-get install gcc libc6-dev python3-dev",
     "pip install --force-reinstall --no-deps .",
@@ -93,7 +93,7 @@ def check_compiled(missing: Sequence[str]) -> Finding:
         )
         for name in missing
     ]
-    return gathered("software.compiled", f"{' and '.join(COMPILED)} are", problems)
+    return gathered("software.compiled", f"{', '.join(COMPILED)} are", problems)
 
 
 def not_compiled() -> list[str]:

@@ -117,7 +117,8 @@ _MUTATIONS: dict[str, Callable[[], list[Patch]]] = {
     ),
     "epoch and token are not compared": partial(_refusal_by, "commits", "next_offsets"),
     "a transaction id is not remembered": lambda: [
-        ("scoring.ledger", "contains_hash", lambda *_: False)
+        ("scoring.booking", "_booking", None),
+        ("scoring.ledger", "contains_hash", lambda *_: False),
     ],
     "the outbox is not recovered": lambda: [(OutboxRelay, "recover", _recover_nothing)],
     "a batch that failed is acknowledged": lambda: [
