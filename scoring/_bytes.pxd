@@ -1,7 +1,12 @@
 """Writing bytes one after the other; for the compiled modules."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t
+from libc.stdlib cimport malloc
 from libc.string cimport memcpy
+
+cdef enum:
+    MOMENT = 27  # characters of 1970-01-01T00:00:00.000000Z
 
 cdef struct Text:
     const char* start
@@ -21,3 +26,88 @@ cdef inline char* put(char* at, Text text) noexcept:
 cdef inline char* put_literal(char* at, const char* literal, Py_ssize_t size) noexcept:
     memcpy(at, literal, size)
     return at + size
+
+
+cdef inline Text* texts_of(list sources) except NULL:
+    """Where each of some bytes lies; they must outlive what is returned, which the caller frees."""
+    cdef Py_ssize_t i, n = len(sources)
+    cdef Text* found = <Text*> malloc((n + 1) * sizeof(Text))
+    if found == NULL:
+        raise MemoryError()
+    for i in range(n):
+        found[i] = text_of(<bytes> sources[i])
+    return found
+
+
+cdef inline char* put_int(char* at, int64_t number) noexcept:
+    cdef char digits[20]
+    cdef int size = 0
+    if number < 0:
+        at[0] = c"-"
+        at += 1
+        number = -number
+    while True:
+        digits[size] = c"0" + <char> (number % 10)
+        size += 1
+        number //= 10
+        if number == 0:
+            break
+    while size:
+        size -= 1
+        at[0] = digits[size]
+        at += 1
+    return at
+
+
+cdef inline void put_digits(char* at, int64_t number, int size) noexcept:
+    while size:
+        size -= 1
+        at[size] = c"0" + <char> (number % 10)
+        number //= 10
+
+
+cdef inline bint is_moment(int64_t instant_us) noexcept:
+    return -253402300799999999 <= instant_us <= 253402300799999999  # of the year 9999
+
+
+cdef inline char* put_moment(char* at, int64_t instant_us) noexcept:
+    """RFC 3339 in UTC with microseconds, of an instant before the year 10000 and after the year 0."""
+    cdef int64_t days = instant_us // 86400000000
+    cdef int64_t rest = instant_us - days * 86400000000
+    if rest < 0:  # C rounds towards zero
+        days -= 1
+        rest += 86400000000
+    # The civil calendar, counted from 1 March of the year 0, so that leap days come last.
+    cdef int64_t shifted = days + 719468
+    cdef int64_t era = (shifted if shifted >= 0 else shifted - 146096) // 146097
+    cdef int64_t of_era = shifted - era * 146097
+    cdef int64_t year = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
+    cdef int64_t of_year = of_era - (365 * year + year // 4 - year // 100)
+    cdef int64_t month = (5 * of_year + 2) // 153
+    cdef int64_t day = of_year - (153 * month + 2) // 5 + 1
+    month = month + 3 if month < 10 else month - 9
+    year += era * 400 + (1 if month <= 2 else 0)
+    put_digits(at, year, 4)
+    at[4] = at[7] = c"-"
+    put_digits(at + 5, month, 2)
+    put_digits(at + 8, day, 2)
+    at[10] = c"T"
+    put_digits(at + 11, rest // 3600000000, 2)
+    at[13] = at[16] = c":"
+    put_digits(at + 14, rest // 60000000 % 60, 2)
+    put_digits(at + 17, rest // 1000000 % 60, 2)
+    at[19] = c"."
+    put_digits(at + 20, rest % 1000000, 6)
+    at[26] = c"Z"
+    return at + MOMENT
+
+
+cdef inline char* put_number(char* at, const char** numbers) noexcept:
+    """The next number of a JSON array of numbers, as it stands there."""
+    cdef const char* start = numbers[0] + 1  # beyond the bracket or the comma
+    cdef const char* end = start
+    while end[0] != c"," and end[0] != c"]":
+        end += 1
+    numbers[0] = end
+    memcpy(at, start, end - start)
+    return at + (end - start)

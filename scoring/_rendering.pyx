@@ -10,132 +10,30 @@ from libc.stdint cimport int16_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from scoring._bytes cimport Text, put, put_literal, text_of
+from scoring._bytes cimport (
+    MOMENT,
+    Text,
+    is_moment,
+    put,
+    put_int,
+    put_literal,
+    put_moment,
+    put_number,
+    text_of,
+    texts_of,
+)
+from scoring._numbers cimport Row
 
 from hashlib import sha1
 
 import numpy as np
 
-cdef packed struct Row:  # `scoring.states.NUMBERS`
-    int64_t frequency
-    int64_t first_day
-    int64_t last_day
-    int64_t repeat_units
-    int64_t purchase_units
-    int64_t refund_units
-    int64_t first_at_us
-    int64_t last_at_us
-    int64_t tail
-    int64_t tail_day
-    int64_t ids_generation
-    int64_t as_of_us
-    double prob_alive
-    int64_t card
-    int64_t segment
-    int64_t segment_since_us
-    int64_t lifecycle
-    int64_t next_review_us
-    int64_t next_segment
-    int64_t next_lifecycle
-    int64_t sequence
-    double sample_rank
-    int64_t source_topic
-    int64_t source_offset
-
 cdef enum:
-    MOMENT = 27  # characters of 1970-01-01T00:00:00.000000Z
     ID = 36  # of a UUID
     FIXED_CHARS = 1024  # a change's names of fields, numbers and moments take fewer
 
-cdef int64_t LAST_US = 253402300799999999  # of the year 9999
-cdef int64_t US_PER_DAY = 86400000000
 
 cdef char* DIGITS = b"0123456789abcdef"
-
-
-cdef Text* texts_of(list sources) except NULL:
-    """Where each of some bytes lies; they must outlive what is returned, which the caller frees."""
-    cdef Py_ssize_t i, n = len(sources)
-    cdef Text* found = <Text*> malloc((n + 1) * sizeof(Text))
-    if found == NULL:
-        raise MemoryError()
-    for i in range(n):
-        found[i] = text_of(<bytes> sources[i])
-    return found
-
-
-cdef inline char* put_int(char* at, int64_t number) noexcept:
-    cdef char digits[20]
-    cdef int size = 0
-    if number < 0:
-        at[0] = c"-"
-        at += 1
-        number = -number
-    while True:
-        digits[size] = c"0" + <char> (number % 10)
-        size += 1
-        number //= 10
-        if number == 0:
-            break
-    while size:
-        size -= 1
-        at[0] = digits[size]
-        at += 1
-    return at
-
-
-cdef inline void put_digits(char* at, int64_t number, int size) noexcept:
-    while size:
-        size -= 1
-        at[size] = c"0" + <char> (number % 10)
-        number //= 10
-
-
-cdef inline bint is_moment(int64_t instant_us) noexcept:
-    return -LAST_US <= instant_us <= LAST_US
-
-
-cdef inline char* put_moment(char* at, int64_t instant_us) noexcept:
-    """RFC 3339 in UTC with microseconds, of an instant before the year 10000 and after the year 0."""
-    cdef int64_t days = instant_us // US_PER_DAY
-    cdef int64_t rest = instant_us - days * US_PER_DAY
-    if rest < 0:  # C rounds towards zero
-        days -= 1
-        rest += US_PER_DAY
-    # The civil calendar, counted from 1 March of the year 0, so that leap days come last.
-    cdef int64_t shifted = days + 719468
-    cdef int64_t era = (shifted if shifted >= 0 else shifted - 146096) // 146097
-    cdef int64_t of_era = shifted - era * 146097
-    cdef int64_t year = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
-    cdef int64_t of_year = of_era - (365 * year + year // 4 - year // 100)
-    cdef int64_t month = (5 * of_year + 2) // 153
-    cdef int64_t day = of_year - (153 * month + 2) // 5 + 1
-    month = month + 3 if month < 10 else month - 9
-    year += era * 400 + (1 if month <= 2 else 0)
-    put_digits(at, year, 4)
-    at[4] = at[7] = c"-"
-    put_digits(at + 5, month, 2)
-    put_digits(at + 8, day, 2)
-    at[10] = c"T"
-    put_digits(at + 11, rest // 3600000000, 2)
-    at[13] = at[16] = c":"
-    put_digits(at + 14, rest // 60000000 % 60, 2)
-    put_digits(at + 17, rest // 1000000 % 60, 2)
-    at[19] = c"."
-    put_digits(at + 20, rest % 1000000, 6)
-    at[26] = c"Z"
-    return at + MOMENT
-
-
-cdef inline char* put_number(char* at, const char** numbers) noexcept:
-    """The next number of a JSON array of numbers, as it stands there."""
-    cdef const char* start = numbers[0] + 1  # beyond the bracket or the comma
-    cdef const char* end = start
-    while end[0] != c"," and end[0] != c"]":
-        end += 1
-    numbers[0] = end
-    memcpy(at, start, end - start)
-    return at + (end - start)
 
 
 cdef inline void put_id(char* at, const unsigned char* digest) noexcept:

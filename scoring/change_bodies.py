@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.change import CHANGES_NAMESPACE, change_ids
+from schemas.transaction import FIRST_US
 from scoring.compiled import compiled
 from scoring.moments import LAST_US, rfc3339
 from scoring.states import Numbers
@@ -21,7 +22,6 @@ from scoring.texts import Texts
 
 _rendering = compiled("scoring._rendering")
 _encode = msgspec.json.Encoder().encode
-_FIRST_US = -62_135_596_800_000_000  # 0001-01-01: no text is shorter or longer from here on
 _MOMENT_CHARS = 27
 
 _BODY = (
@@ -108,7 +108,7 @@ class Written:
 def write(columns: ChangeColumns, words: Vocabulary, partition: int) -> Written:
     """Write changes by whichever means is at hand."""
     first = min(int(columns.numbers[name].min()) for name in ("as_of_us", "next_review_us"))
-    if _rendering is None or first < _FIRST_US:
+    if _rendering is None or first < FIRST_US:  # an earlier year has another number of digits
         return write_plainly(columns, words, partition)
     return write_compiled(columns, words, partition)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from scoring import ledger
@@ -16,11 +17,14 @@ from scoring.change_events import expected_purchases_30d, rfm_of
 from scoring.ledger import RecentIds
 from scoring.moments import rfc3339
 from scoring.review import LIFECYCLES, monetary_value, t_x_days
+from scoring.segments import FloatArray
 from scoring.states import NEVER_US, NONE, UNKNOWN_US, Numbers, States
 from scoring.timeline import Timeline
 from state.fields import FIELDS, SCORE_FIELDS
 from state.store import Fields
 
+_encode = msgspec.json.Encoder().encode
+_NAN = "null"  # in JSON
 _LIFECYCLE_TEXTS = [*(str(name) for name in LIFECYCLES), ""]
 Row = Sequence[str | bytes]
 
@@ -62,13 +66,11 @@ def _score_columns(
     scored = (numbers["frequency"] >= 0).tolist()
     return {
         "prob_alive": [
-            repr(p) if ok else ""
-            for p, ok in zip(numbers["prob_alive"].tolist(), scored, strict=True)
+            text if ok and text != _NAN else ""
+            for text, ok in zip(_numbers(numbers["prob_alive"]), scored, strict=True)
         ],
         "prob_alive_at": _times(numbers["as_of_us"]),
-        "expected_purchases_30d": list(
-            map(repr, expected_purchases_30d(numbers, card, calendar).tolist())
-        ),
+        "expected_purchases_30d": _numbers(expected_purchases_30d(numbers, card, calendar)),
         "segment": [names[index] for index in numbers["segment"].tolist()],
         "segment_since": _times(numbers["segment_since_us"]),
         "lifecycle": [_LIFECYCLE_TEXTS[index] for index in numbers["lifecycle"].tolist()],
@@ -91,7 +93,7 @@ def _fact_columns(states: States, topics: Sequence[str]) -> dict[str, Sequence[s
         ),
         "first_purchase_at": _times(numbers["first_at_us"]),
         "last_purchase_at": _times(numbers["last_at_us"]),
-        "monetary_value": list(map(repr, monetary_value(numbers).tolist())),
+        "monetary_value": _numbers(monetary_value(numbers)),
         "monetary_total": _money(numbers["purchase_units"]),
         "refund_total": _money(numbers["refund_units"]),
         "source": [
@@ -185,6 +187,11 @@ def due_scores(numbers: Numbers) -> list[float]:
     at = numbers["next_review_us"]
     scores: list[float] = np.where(at == NEVER_US, np.inf, at / 1e6).tolist()
     return scores
+
+
+def _numbers(column: FloatArray) -> list[str]:
+    """As JSON writes them: the shortest text that is read as the same number; `_NAN` where it is none."""
+    return _encode(column.tolist()).decode()[1:-1].split(",") if len(column) else []
 
 
 def _times(instants_us: np.ndarray) -> list[str]:

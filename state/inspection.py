@@ -92,6 +92,7 @@ def writing_probes(keys: Keys) -> dict[str, list[Command]]:
         "set": [
             ("SET", key, _NO_KEY) for key in (keys.current_scorecard, keys.rebuild(0), keys.rebuilt)
         ],
+        "restore": [("RESTORE", customer, "0", "", "REPLACE")],
         "del": [("DEL", customer)],
         "hdel": [("HDEL", tombstones, "field")],
         "zadd": [("ZADD", due, "0", _NO_KEY)],

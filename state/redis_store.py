@@ -18,14 +18,17 @@ from state.checkpoints import (
     refusal,
     taken,
 )
+from state.codec import Row
 from state.fields import FIELDS
 from state.inspection import RedisFacts, RedisInspection
 from state.keys import Keys
 from state.redis_access import RedisAccess
 from state.redis_link import RedisLink
+from state.rows import CustomerRows
 from state.store import Checkpoint, Fields, SliceCommit, Tombstone
 
 OLDEST_VERSION = (6, 2)
+_RESTORES_SINCE = (7, 0)  # a hash in the form in which `state._hashes` writes it
 
 
 def _script(name: str) -> str:
@@ -49,6 +52,7 @@ class RedisStore:
         self._keys = keys or Keys()
         self._link = RedisLink(url, access or RedisAccess())
         self._redis, self._reachable = self._link.client, self._link.reachable
+        self._restores: bool | None = None  # not asked yet
         self._commit = self._redis.register_script(_script("commit_slice"))
         self._acquire = self._redis.register_script(_script("acquire"))
         self._reserve = self._redis.register_script(_script("reserve"))
@@ -58,11 +62,11 @@ class RedisStore:
     async def check(self) -> None:
         """See `Store.check`."""
         info = await self._link.info()
-        version = str(info.get("redis_version", "unknown"))
-        found = re.match(r"(\d+)\.(\d+)", version)
-        if found is None or tuple(map(int, found.groups())) < OLDEST_VERSION:
+        version = _version_of(info)
+        if version is None or version < OLDEST_VERSION:
             raise ConfigurationError(
-                f"{self._link.server} is version {version}.", hint="6.2 or later is needed."
+                f"{self._link.server} is version {info.get('redis_version', 'unknown')}.",
+                hint="6.2 or later is needed.",
             )
         policy = info.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
@@ -164,14 +168,17 @@ class RedisStore:
         """See `Store.commit_slice`."""
         keys = self._keys
         partition = commit.partition
-        packed = commit.fields[-1:] == FIELDS[-1:]
+        whole = await self._whole_hashes(commit.rows)
+        packed = whole is None and commit.fields[-1:] == FIELDS[-1:]
+        rows: Sequence[Row] = [] if whole is not None else commit.rows
         payload = msgspec.msgpack.encode(
             {
                 "expected": guard_fields(commit.before),
                 "checkpoint": checkpoint_fields(commit.after),
                 "fields": commit.fields,
                 "ids": commit.customer_ids,
-                "rows": [row[:-1] for row in commit.rows] if packed else commit.rows,
+                "rows": [row[:-1] for row in rows] if packed else list(rows),
+                "whole": whole is not None,
                 "erased": [
                     (gone.customer_id, gone.name, " ".join(map(str, gone.tombstone)))
                     for gone in commit.erased
@@ -179,7 +186,9 @@ class RedisStore:
                 "due": ["+inf" if at == float("inf") else repr(at) for at in commit.due_at],
             }
         )
-        ledgers = [row[-1] for row in commit.rows] if packed else []
+        bytes_of_each: Sequence[str | bytes] = whole or (
+            [row[-1] for row in rows] if packed else []
+        )
         async with self._reachable():
             done, result = await self._commit(
                 keys=[
@@ -192,13 +201,22 @@ class RedisStore:
                     keys.customer_prefix(partition),
                     payload,
                     commit.outbox,
-                    *ledgers,
+                    *bytes_of_each,
                 ],
             )
         if not done:
             held = read_checkpoint(_fields_of(result))
             raise refusal(partition, held, commit.before) or FencedError(f"partition {partition}")
         return str(result.decode())
+
+    async def _whole_hashes(self, rows: Sequence[Row]) -> list[bytes] | None:
+        """Customers as RESTORE takes them, at a third of the cost; None where they go field by field."""
+        if not rows or not isinstance(rows, CustomerRows):
+            return None
+        if self._restores is None:
+            version = _version_of(await self._link.info())
+            self._restores = version is not None and version >= _RESTORES_SINCE
+        return rows.whole_hashes() if self._restores else None
 
     async def tombstones(self, partition: int) -> dict[str, Tombstone]:
         """See `Store.tombstones`."""
@@ -307,6 +325,11 @@ class RedisStore:
     async def close(self) -> None:
         """See `Store.close`."""
         await self._redis.aclose()
+
+
+def _version_of(info: Mapping[str, object]) -> tuple[int, ...] | None:
+    found = re.match(r"(\d+)\.(\d+)", str(info.get("redis_version", "")))
+    return None if found is None else tuple(map(int, found.groups()))
 
 
 def _fields_of(flat: Sequence[bytes]) -> dict[str, bytes]:

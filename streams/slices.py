@@ -20,9 +20,10 @@ from scoring.events import Events
 from scoring.states import States
 from scoring.timeline import Timeline
 from state.checkpoints import refusal
-from state.codec import decode_rows, due_scores, encode_rows
+from state.codec import decode_rows, due_scores
 from state.fields import FIELDS, SCORE_FIELDS
 from state.outbox import Message, Outgoing, Run, pack_messages
+from state.rows import CustomerRows
 from state.store import Checkpoint, Gone, SliceCommit, Store
 from streams.holdings import Holdings, Journal, Owned
 from streams.homes import sample_rank
@@ -209,7 +210,7 @@ class Slices(Holdings):
             before=owned.checkpoint,
             after=after,
             customer_ids=states.customer_ids,
-            rows=encode_rows(states, owned.timeline, self._topics, self.calendar, fields),
+            rows=CustomerRows(states, owned.timeline, self._topics, self.calendar, fields),
             due_at=due_scores(states.numbers),
             fields=fields,
             outbox=pack_messages(outgoing),

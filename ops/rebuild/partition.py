@@ -26,7 +26,8 @@ from ops.verify.log import LogReader
 from ops.verify.prints import Expected
 from ops.verify.replay import Replay, journal_of
 from ops.verify.replay_engine import Counted, ReplayEngine
-from state.codec import due_scores, encode_rows
+from state.codec import due_scores
+from state.rows import CustomerRows
 from state.store import Checkpoint, SliceCommit, Store
 from streams.journal import chain_after
 from streams.settings import Settings
@@ -172,7 +173,7 @@ class PartitionRebuild:
                 held,
                 held,
                 customer_ids=states.customer_ids,
-                rows=encode_rows(states, timeline, topics, engine.calendar),
+                rows=CustomerRows(states, timeline, topics, engine.calendar),
                 due_at=due_scores(states.numbers),
             )
             await self._store.commit_slice(page)

@@ -131,7 +131,8 @@ class RedisGrant:
 _LOOK = ("hget", "hgetall", "hmget", "get", "zrange", "zrangebyscore", "zscan", "xrange")
 # A script may do nothing that its caller may not, so running some is no more than that.
 _SCRIPTS = ("evalsha", "script|load")
-_COUNT = ("hset", "hsetnx", "hincrby", "set", "zadd", "xadd", "xtrim", "multi", "exec")
+_CHANGE = ("hset", "hsetnx", "hincrby", "set", "restore", "zadd", "xadd", "xtrim")
+_COUNT = (*_CHANGE, "multi", "exec")
 _ERASE = ("del", "hdel", "zrem")
 
 REDIS_GRANTS: tuple[RedisGrant, ...] = (

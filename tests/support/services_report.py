@@ -32,6 +32,7 @@ def report(stats: Mapping[str, Iterable[Any]], services: Services | None) -> lis
         test.nodeid: tuple(sorted({text for name, text in test.user_properties if name == RAN_ON}))
         for outcome in _OUTCOMES
         for test in stats.get(outcome, ())
+        if hasattr(test, "user_properties")  # a module that could not be collected has none
     }
     counts = Counter(names for names in tests.values() if names)
     lines = [
