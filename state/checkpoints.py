@@ -80,6 +80,7 @@ def checkpoint_fields(checkpoint: Checkpoint) -> list[str]:
         *("live", "1" if checkpoint.live else "0"),
         *("scorecards", msgspec.json.encode(checkpoint.adoptions).decode()),
         *("mark", "" if checkpoint.mark is None else encode_mark(checkpoint.mark).decode()),
+        *("journal_from", str(checkpoint.journal_from)),
     ]
     for partition, offset in checkpoint.heard.items():
         pairs += (f"{_HEARD}{partition}", str(offset))
@@ -112,5 +113,6 @@ def read_checkpoint(fields: Mapping[str, bytes]) -> Checkpoint:
             for moment, version in msgspec.json.decode(fields.get("scorecards", b"[]"))
         ),
         mark=decode_mark(fields["mark"]) if fields.get("mark") else None,
+        journal_from=int(fields.get("journal_from", b"0")),
         **{counter: int(fields.get(counter, b"0")) for counter in COUNTERS},
     )

@@ -51,6 +51,8 @@ class Checkpoint:
         Scorecards in order of their adoption.
     mark : Mark or None
         The last one of the journal that this partition has come to.
+    journal_from : int
+        Offset in the journal before which no mark follows that one.
     """
 
     epoch: int = 0
@@ -69,6 +71,7 @@ class Checkpoint:
     customers: int = 0
     adoptions: tuple[Adoption, ...] = ()
     mark: Mark | None = None
+    journal_from: int = 0
 
     def moved(self, topic: str, next_offset: int) -> Checkpoint:
         """The same with one topic's next offset changed."""

@@ -7,7 +7,7 @@ same code. The wall clock is an argument.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
@@ -38,14 +38,19 @@ class SliceEngine(Slices):
 
     Parameters
     ----------
-    store, settings, partitions, journal
+    store, settings, partitions, journal, journal_told
         See `Holdings`.
     """
 
     def __init__(
-        self, store: Store, settings: Settings, partitions: int, journal: Journal | None = None
+        self,
+        store: Store,
+        settings: Settings,
+        partitions: int,
+        journal: Journal | None = None,
+        journal_told: Callable[[int], int] = lambda _: 0,
     ) -> None:
-        super().__init__(store, settings, partitions, journal)
+        super().__init__(store, settings, partitions, journal, journal_told)
         self._limits = settings.decoding_limits
         self._generation_us = int(settings.dedup_horizon_days * _US_PER_DAY)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -32,8 +32,16 @@ _CLEARED_AT_ONCE = 1_000  # customers; Redis does nothing else meanwhile
 class Journal(Protocol):
     """What the engine needs of the journal."""
 
-    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
-        """Marks that Kafka has and the checkpoint has not come to: Redis was rolled back."""
+    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> tuple[list[Mark], int]:
+        """Marks that Kafka has and the checkpoint has not come to: Redis was rolled back.
+
+        Returns
+        -------
+        list of Mark
+            In order.
+        int
+            How far the journal was read.
+        """
 
     async def scorecards(self) -> dict[str, bytes]:
         """All scorecards ever published, by version."""
@@ -45,9 +53,9 @@ class Journal(Protocol):
 class EmptyJournal:
     """The journal of an installation whose Redis is never rolled back."""
 
-    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
+    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> tuple[list[Mark], int]:
         """See `Journal.ahead_of`."""
-        return []
+        return [], 0
 
     async def scorecards(self) -> dict[str, bytes]:
         """See `Journal.scorecards`."""
@@ -69,6 +77,8 @@ class Owned:
     told_to : (input topic, offset)
         What the last mark says is read, and where its log ended when the partition was opened: so
         far changes may have been told that Redis has lost.
+    journal_to : int
+        How far the journal was read when the partition was opened.
     tombstones : dict
         Of `Store.tombstones`.
     """
@@ -81,6 +91,7 @@ class Owned:
     rescore_cursor: int | None = None
     ahead: deque[Mark] = field(default_factory=deque)
     told_to: tuple[str, int] | None = None
+    journal_to: int = 0
     tombstones: dict[str, Tombstone] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -104,15 +115,23 @@ class Holdings:
         How many partitions each input topic has.
     journal : Journal, optional
         Where to find marks that Redis lost; none by default.
+    journal_told : callable, optional
+        Offset in a partition's journal that lies behind all that we published there, as far as known.
     """
 
     def __init__(
-        self, store: Store, settings: Settings, partitions: int, journal: Journal | None = None
+        self,
+        store: Store,
+        settings: Settings,
+        partitions: int,
+        journal: Journal | None = None,
+        journal_told: Callable[[int], int] = lambda _: 0,
     ) -> None:
         self.store = store
         self.settings = settings
         self.partitions = partitions
         self.journal = journal or EmptyJournal()
+        self._journal_told = journal_told
         self.owned: dict[int, Owned] = {}
         self.scorecards: dict[str, Scorecard] = {}
         self._topics = settings.input_topics
@@ -172,7 +191,7 @@ class Holdings:
         self.owned.pop(partition, None)
 
     async def _open(self, partition: int, checkpoint: Checkpoint) -> Owned:
-        ahead = await self.journal.ahead_of(partition, checkpoint)
+        ahead, journal_to = await self.journal.ahead_of(partition, checkpoint)
         adoptions = checkpoint.adoptions
         if not adoptions:
             first = ahead[0].scorecard if ahead else await self._in_use()
@@ -194,6 +213,7 @@ class Holdings:
             rescore_cursor=0 if timeline.current else None,
             ahead=deque(ahead),
             told_to=told_to,
+            journal_to=journal_to,
             tombstones=await self.store.tombstones(partition),
         )
 

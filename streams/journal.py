@@ -21,8 +21,8 @@ from streams.connections import kafka_access
 from streams.kafka_refusals import kafka_error
 from streams.settings import Settings
 
-_PAGE = 64  # marks read first, from the end; twice as many each time that this was not enough
-_LAST_RECORDS = 4  # likewise, of an input topic: most often one is enough
+# Records of an input topic read from its end; twice as many each time that this was not enough.
+_LAST_RECORDS = 4
 _READ_MS = 200
 _READ_SECONDS_MAX = 30.0
 
@@ -40,8 +40,10 @@ class KafkaJournal:
         self._consumer: Any = None
         self._lock = asyncio.Lock()
 
-    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
-        """The marks that follow a checkpoint's last one, in order.
+    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> tuple[list[Mark], int]:
+        """The marks that follow a checkpoint's last one, in order, and how far the journal was read.
+
+        Old marks may stand among later ones: whoever recovers an outbox publishes them again.
 
         Raises
         ------
@@ -52,10 +54,16 @@ class KafkaJournal:
         """
         async with self._lock:
             try:
-                found = await self._read_back(partition, checkpoint)
+                consumer = await self._open()
+                tp = TopicPartition(self._settings.journal_topic, partition)
+                consumer.assign([tp])
+                first, end = await self._bounds(tp)
+                start = min(max(first, checkpoint.journal_from), end)
+                records = await self._read(tp, start, end)
             except KafkaError as error:
                 raise kafka_error(self._settings, error, "did not show the journal") from error
-        return chain_after(checkpoint.mark, found)
+        found = [decode_mark(record.value) for record in records]
+        return chain_after(checkpoint.mark, found), end
 
     async def scorecards(self) -> dict[str, bytes]:
         """All scorecards ever published, by version.
@@ -108,20 +116,6 @@ class KafkaJournal:
         first = await self._consumer.beginning_offsets([tp])
         return first[tp], (await self._consumer.end_offsets([tp]))[tp]
 
-    async def _read_back(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
-        """Marks from the end of the journal back to one that the checkpoint has come to."""
-        consumer = await self._open()
-        tp = TopicPartition(self._settings.journal_topic, partition)
-        consumer.assign([tp])
-        first, end = await self._bounds(tp)
-        page = _PAGE
-        while True:
-            start = max(first, end - page)
-            marks = [decode_mark(record.value) for record in await self._read(tp, start, end)]
-            if start == first or (marks and is_behind(marks[0], checkpoint.mark)):
-                return marks
-            page *= 2
-
     async def _read(self, tp: TopicPartition, start: int, end: int) -> list[Any]:
         records: list[Any] = []
         self._consumer.seek(tp, start)
@@ -164,20 +158,6 @@ async def _in_time() -> AsyncIterator[None]:
         raise BrokerUnavailableError(
             f"Kafka did not show its records in {_READ_SECONDS_MAX:.0f} s."
         ) from None
-
-
-def is_behind(mark: Mark, last: Mark | None) -> bool:
-    """Whether a mark comes before the last one that a partition has come to.
-
-    One at the very same place may come before it or after.
-    """
-    if last is None:
-        return False
-    places = [(mark.clock_us, last.clock_us)]
-    places += [(offset, last.offsets.get(topic, 0)) for topic, offset in mark.offsets.items()]
-    return all(here <= there for here, there in places) and any(
-        here < there for here, there in places
-    )
 
 
 def chain_after(last: Mark | None, found: list[Mark]) -> list[Mark]:

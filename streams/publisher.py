@@ -77,6 +77,7 @@ class Publisher:
         self._settings = settings
         self._producer: Any = None
         self._counts: dict[str, int] = {}
+        self._ends: dict[tuple[str, int], int] = {}
 
     async def start(self) -> None:
         """Connect.
@@ -106,17 +107,27 @@ class Publisher:
         if self._producer is None:
             await self.start()
         pending: list[tuple[str, asyncio.Future[Any]]] = []
+        ends: list[tuple[str, int, int]] = []
         try:
             for topic, partition, batch in await self._batches(outgoing):
                 sent = await self._producer.send_batch(batch, topic, partition=partition)
                 pending.append((topic, sent))
-            await asyncio.gather(*(sent for _, sent in pending))
+                ends.append((topic, partition, batch.record_count()))
+            told = await asyncio.gather(*(sent for _, sent in pending))
+            for (topic, partition, count), metadata in zip(ends, told, strict=True):
+                if metadata is not None and metadata.offset >= 0:  # −1: the broker had it before
+                    end = metadata.offset + count
+                    self._ends[topic, partition] = max(end, self.end(topic, partition))
         except KafkaError as error:
             await self._abandon()
             topics = [topic for topic, sent in pending if _failed_by(sent, error)]
             refusal = message_refusal(self._settings, error, topics)
             failed = f"did not take {count_records(outgoing)} messages"
             raise (refusal or kafka_error(self._settings, error, failed)) from error
+
+    def end(self, topic: str, partition: int) -> int:
+        """Offset behind all that was acknowledged here; 0 where nothing was."""
+        return self._ends.get((topic, partition), 0)
 
     async def _abandon(self) -> None:
         """Let go of a producer that failed: what it still holds must not follow what comes next."""

@@ -6,7 +6,7 @@ done, and when, is `streams.engine`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,14 +67,19 @@ class Slices(Holdings):
 
     Parameters
     ----------
-    store, settings, partitions, journal
+    store, settings, partitions, journal, journal_told
         See `Holdings`.
     """
 
     def __init__(
-        self, store: Store, settings: Settings, partitions: int, journal: Journal | None = None
+        self,
+        store: Store,
+        settings: Settings,
+        partitions: int,
+        journal: Journal | None = None,
+        journal_told: Callable[[int], int] = lambda _: 0,
     ) -> None:
-        super().__init__(store, settings, partitions, journal)
+        super().__init__(store, settings, partitions, journal, journal_told)
         self.calendar = BusinessCalendar(settings.timezone)
         self._lateness_us = int(settings.lateness_seconds * 1e6)
         self._tails = ChangeTails(settings.source)
@@ -174,6 +179,15 @@ class Slices(Holdings):
         await self._commit(owned, after, self._nothing(owned), [])
         self._use(owned, timeline)
 
+    def _journal_from(self, owned: Owned) -> int:
+        """Where the marks begin that may follow a checkpoint of now.
+
+        Those are still to be published, unless some lie ahead that were published before.
+        """
+        if owned.ahead:
+            return owned.checkpoint.journal_from
+        return max(owned.journal_to, self._journal_told(owned.partition))
+
     @staticmethod
     def _use(owned: Owned, timeline: Timeline) -> None:
         """Score by a timeline from now on; only after its commit, or a refused one would show."""
@@ -191,7 +205,11 @@ class Slices(Holdings):
         mark: Mark | None = None,
         gone: Gone | None = None,
     ) -> Committed:
-        after = replace(after, commits=owned.checkpoint.commits + 1)
+        after = replace(
+            after,
+            commits=owned.checkpoint.commits + 1,
+            journal_from=self._journal_from(owned),
+        )
         if mark is not None:
             after = replace(after, mark=mark)
             messages.append(mark_message(mark, partition=owned.partition, settings=self.settings))

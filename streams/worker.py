@@ -121,7 +121,13 @@ class ScoringWorker:
             )
         check = partial(check_installation, self.store, settings, partitions)
         await check()
-        self.engine = SliceEngine(self.store, settings, partitions, self.journal)
+        self.engine = SliceEngine(
+            self.store,
+            settings,
+            partitions,
+            self.journal,
+            partial(self.publisher.end, settings.journal_topic),
+        )
         self._consumer = app.consumer
         self.ownership = Ownership(settings, self.engine, self.relay, self._consumer, check)
 

@@ -42,9 +42,9 @@ class MarksOf:
     def __init__(self, marks: list[Mark]) -> None:
         self._marks = marks
 
-    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
+    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> tuple[list[Mark], int]:
         """All of them."""
-        return list(self._marks)
+        return list(self._marks), 0
 
     async def scorecards(self) -> dict[str, bytes]:
         """None: the replay brings them."""

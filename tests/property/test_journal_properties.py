@@ -49,9 +49,10 @@ class World:
         self.cards: dict[str, bytes] = {}
         self.engine = SliceEngine(self.store, SETTINGS, 1, self)
 
-    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> list[object]:
+    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> tuple[list[object], int]:
         marks = [m.value for m in self.published if m.topic == SETTINGS.journal_topic]
-        return chain_after(checkpoint.mark, [decode_mark(value) for value in marks])
+        found = [decode_mark(value) for value in marks[checkpoint.journal_from :]]
+        return chain_after(checkpoint.mark, found), len(marks)
 
     async def scorecards(self) -> dict[str, bytes]:
         mine = (m for m in self.published if m.topic == SETTINGS.scorecards_topic)

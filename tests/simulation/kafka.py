@@ -135,6 +135,7 @@ class Producer:
         self._brokers = brokers
         self._process = process
         self._now_ms = now_ms
+        self._ends: dict[tuple[str, int], int] = {}
         self._last: dict[
             tuple[str, int], float
         ] = {}  # arrival: an idempotent producer keeps the order
@@ -148,6 +149,10 @@ class Producer:
     async def partitions(self, topic: str) -> int:
         """See `Publisher.partitions`."""
         return len(self._brokers.log.topics[topic])
+
+    def end(self, topic: str, partition: int) -> int:
+        """See `Publisher.end`."""
+        return self._ends.get((topic, partition), 0)
 
     async def publish(self, outgoing: Sequence[Outgoing]) -> None:
         """See `Publisher.publish`: in order by partition; what failed may have arrived, or yet arrive."""
@@ -187,20 +192,25 @@ class Producer:
             raise BrokerUnavailableError(f"Kafka did not take {len(messages)} messages.")
         for arrived in arrivals:
             await arrived
+        for (topic, partition), end in zip(
+            batches, [one.result() for one in arrivals], strict=True
+        ):
+            self._ends[topic, partition] = max(end, self.end(topic, partition))
         if random.random() < 0.5:  # the reply takes its time
             await asyncio.sleep(random.random() * _DELAY_SECONDS_MAX)
 
     def _arrive(
-        self, topic: str, partition: int, batch: list[Message], arrived: asyncio.Future[None]
+        self, topic: str, partition: int, batch: list[Message], arrived: asyncio.Future[int]
     ) -> None:
         brokers = self._brokers
         if not self._process.alive and brokers.random.random() < 0.5:
             return  # it was still in the sender's buffers
         for message in batch:
             record = brokers.log.append(topic, partition, message, self._now_ms())
+            end = record.offset + 1
             brokers.trace.add(self._process, "published", f"{topic}-{partition} {record.offset}")
         if not arrived.done():
-            arrived.set_result(None)
+            arrived.set_result(end)
 
 
 class Reader:

@@ -103,8 +103,10 @@ async def _process_any(
     return await _process(self, topic, partition, records)
 
 
-async def _nothing_ahead(self: KafkaJournal, partition: int, checkpoint: Checkpoint) -> list[Mark]:
-    return []
+async def _nothing_ahead(
+    self: KafkaJournal, partition: int, checkpoint: Checkpoint
+) -> tuple[list[Mark], int]:
+    return [], 0
 
 
 async def _look_nowhere(self: Ownership) -> None:

@@ -30,7 +30,6 @@ from tests.simulation.workload import ARRIVAL_US, Producers
 _BACK_SECONDS_MAX = 3.0  # until a worker that ended is started again
 _EXPECTED_ENDS = (UnexpectedError, BrokerUnavailableError)
 _OUTPUT_PARTITIONS = 3
-_JOURNAL_PAGE = 2  # so that a few marks take more than one
 
 
 class World:
@@ -140,7 +139,6 @@ class World:
                 "streams.patience._said": {},
                 "streams.holdings.uuid4": self._uuid,
                 "streams.journal.AIOKafkaConsumer": self._reader,
-                "streams.journal._PAGE": _JOURNAL_PAGE,
                 "streams.app.stop_at_once": self._stop_at_once,
             }.items():
                 seams.enter_context(patch(name, ours))

@@ -65,8 +65,8 @@ class JournalOf:
     def __init__(self, log: MemoryLog) -> None:
         self._log = log
 
-    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> list[Mark]:
-        return chain_after(checkpoint.mark, await journal_of(self._log, SETTINGS, partition))
+    async def ahead_of(self, partition: int, checkpoint: Checkpoint) -> tuple[list[Mark], int]:
+        return chain_after(checkpoint.mark, await journal_of(self._log, SETTINGS, partition)), 0
 
     async def scorecards(self) -> dict[str, bytes]:
         records = self._log.topics[SETTINGS.scorecards_topic][0]

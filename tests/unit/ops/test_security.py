@@ -134,7 +134,10 @@ def test_dangerous_commands_are_in_no_role() -> None:
         "unlink", "rename", "script", "save", "bgsave", "replicaof", "monitor", "client", "module",
         "swapdb", "migrate", "dump", "sort", "function", "subscribe", "publish", "select",
     }  # fmt: skip
-    writers = {Role.WORKER, Role.DEMO}  # who may write customers may write them whole, see decision 14
+    writers = {
+        Role.WORKER,
+        Role.DEMO,
+    }  # who may write customers may write them whole, see decision 14
     for grant in REDIS_GRANTS:
         assert ("restore" in grant.commands) is (grant.role in writers)
         assert not dangerous & set(grant.commands)

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.dead_letter import DeadLetter, original_headers
 from schemas.errors import FencedError, InvariantError, StoreUnavailableError
+from schemas.mark import Mark
 from schemas.scorecard import Origin
 from schemas.transaction import AMOUNT_MAJOR_MAX, UNITS_PER_MAJOR
 from scoring.bootstrap import bootstrap_scorecard
@@ -18,6 +19,7 @@ from scoring.states import UNKNOWN_US
 from state.memory_store import MemoryStore
 from streams.detours import ORIGIN_HEADER
 from streams.engine import SliceEngine
+from streams.holdings import EmptyJournal
 from streams.homes import home_partition, sample_rank
 from streams.samples import decode_sample
 from streams.settings import Clock, Settings
@@ -767,3 +769,32 @@ async def test_refund_of_nothing_keeps_no_later_purchase_from_making_its_day_a_p
     fields = engine.store.hashes[0, "C-1"]
     assert (fields["frequency"], fields["t_x_days"]) == (b"1", b"1")
     assert fields["monetary_value"] == b"10.0"
+
+
+async def test_journal_is_read_again_from_before_the_marks_that_lie_ahead():
+    """Redis may be rolled back once more while old decisions are taken again."""
+    first = Mark.after(
+        None,
+        offsets=dict.fromkeys([TOPIC, REKEYED], 0),
+        clock_us=UNKNOWN_US,
+        scorecard=bootstrap_scorecard().version,
+        reading=TOPIC,
+    )
+    told = {0: 0}
+
+    class Rolled(EmptyJournal):
+        async def ahead_of(self, partition, checkpoint):
+            return ([first], 9) if checkpoint.mark is None else ([], 9)
+
+    store = MemoryStore()
+    engine = SliceEngine(store, settings_of(), 1, Rolled(), told.__getitem__)
+    await engine.acquire(0)
+    records = log(value_of(), value_of(transaction_id="u"), timestamp=ARRIVED_MS)
+    await engine.sweep(0, engine.owned[0].checkpoint.clock_us)
+    held = await store.checkpoint(0)
+    assert (held.mark, held.journal_from) == (first, 0)
+    await engine.process(TOPIC, 0, records[:1])
+    assert (await store.checkpoint(0)).journal_from == 9
+    told[0] = 12
+    await engine.process(TOPIC, 0, records[1:])
+    assert (await store.checkpoint(0)).journal_from == 12

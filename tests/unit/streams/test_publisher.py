@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import (
@@ -34,6 +35,7 @@ class Producer:
     def __init__(self, refused: str = "", error: Exception | None = None) -> None:
         self.sent: list[tuple[str, bytes]] = []
         self.places: list[tuple[str, int]] = []
+        self.offset = 40
         self._refused, self._error = refused, error
 
     def create_batch(self) -> BatchBuilder:
@@ -42,11 +44,13 @@ class Producer:
     async def send_batch(self, batch, topic, *, partition):
         self.sent.append((topic, bytes(batch._build())))
         self.places.append((topic, partition))
+        offset = self.offset
+        self.offset += batch.record_count()
         sent = asyncio.get_running_loop().create_future()
         if topic == self._refused:
             sent.set_exception(self._error)
         else:
-            sent.set_result(None)
+            sent.set_result(SimpleNamespace(offset=offset))
         return sent
 
     async def stop(self) -> None: ...
@@ -139,6 +143,18 @@ async def test_messages_go_before_runs():
     await publisher_with(producer).publish([run_of(RUN[:1], 4), first])
     values = [value for _, packed in producer.sent for _, value, _ in records_in(packed)]
     assert values == [b"first", RUN[0][1]]
+
+
+async def test_end_is_behind_all_that_was_acknowledged():
+    producer = Producer()
+    publisher = publisher_with(producer)
+    assert publisher.end(CHANGES, 2) == 0
+    await publisher.publish([run_of(RUN[:3], 4)])
+    assert publisher.end(CHANGES, 2) == 43
+    producer.offset = -1  # the broker had it before, and does not say where
+    await publisher.publish([run_of(RUN[:1], 4)])
+    assert publisher.end(CHANGES, 2) == 43
+    assert publisher.end(CHANGES, 1) == 0
 
 
 async def test_batch_of_a_run_takes_the_producers_number():
