@@ -6,13 +6,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import files
 
-import msgspec
-
 from schemas.errors import ConfigurationError, FencedError
 from scoring.states import NEVER_US
 from state.checkpoints import (
-    checkpoint_fields,
-    guard_fields,
     read_checkpoint,
     rebuilding,
     refusal,
@@ -25,6 +21,7 @@ from state.keys import Keys
 from state.redis_access import RedisAccess
 from state.redis_link import RedisLink
 from state.rows import CustomerRows
+from state.slice_arguments import slice_arguments, slice_keys
 from state.store import Checkpoint, Fields, SliceCommit, Tombstone
 
 OLDEST_VERSION = (6, 2)
@@ -166,43 +163,12 @@ class RedisStore:
 
     async def commit_slice(self, commit: SliceCommit) -> str:
         """See `Store.commit_slice`."""
-        keys = self._keys
         partition = commit.partition
         whole = await self._whole_hashes(commit.rows)
-        packed = whole is None and commit.fields[-1:] == FIELDS[-1:]
-        rows: Sequence[Row] = [] if whole is not None else commit.rows
-        payload = msgspec.msgpack.encode(
-            {
-                "expected": guard_fields(commit.before),
-                "checkpoint": checkpoint_fields(commit.after),
-                "fields": commit.fields,
-                "ids": commit.customer_ids,
-                "rows": [row[:-1] for row in rows] if packed else list(rows),
-                "whole": whole is not None,
-                "erased": [
-                    (gone.customer_id, gone.name, " ".join(map(str, gone.tombstone)))
-                    for gone in commit.erased
-                ],
-                "due": ["+inf" if at == float("inf") else repr(at) for at in commit.due_at],
-            }
-        )
-        bytes_of_each: Sequence[str | bytes] = whole or (
-            [row[-1] for row in rows] if packed else []
-        )
         async with self._reachable():
             done, result = await self._commit(
-                keys=[
-                    keys.partition(partition),
-                    keys.outbox(partition),
-                    keys.due(partition),
-                    keys.tombstones(partition),
-                ],
-                args=[
-                    keys.customer_prefix(partition),
-                    payload,
-                    commit.outbox,
-                    *bytes_of_each,
-                ],
+                keys=slice_keys(self._keys, partition),
+                args=slice_arguments(self._keys, commit, whole),
             )
         if not done:
             held = read_checkpoint(_fields_of(result))
