@@ -92,7 +92,7 @@ class _Wire(msgspec.Struct, gc=False):
     transaction_id: Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX)]
     customer_id: Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARS_MAX)]
     occurred_at: Moment
-    amount: int | float
+    amount: int | float | str
     currency: str | None = None
     kind: Kind = Kind.PURCHASE
     items: list[_WireItem] = []
@@ -234,7 +234,14 @@ def _are_plain(customer_ids: Sequence[str]) -> bool:
     return lines.count("\n") < len(customer_ids) and _PLAIN_IDS.fullmatch(lines) is not None
 
 
-def _as_float(amount: float) -> float:
+# Decimal strings whose units a float multiplied by 10,000 is nearest to, without a doubt.
+_is_plain_decimal = re.compile(r"-?(?:0|[1-9][0-9]{0,8})(?:\.[0-9]{1,4})?").fullmatch
+
+
+def _as_float(amount: float | str) -> float:
+    """What the amount is, or infinity where the model has to look."""
+    if isinstance(amount, str):
+        return float(amount) if _is_plain_decimal(amount) else np.inf
     return amount if -AMOUNT_MAJOR_MAX <= amount <= AMOUNT_MAJOR_MAX else np.inf
 
 
@@ -253,8 +260,10 @@ def _read(value: bytes | None, limits: DecodingLimits) -> tuple[str, bytes, int,
         if not FIRST_US <= occurred_at_us <= LAST_US:
             return _read_slowly(value, limits)
         amount = wire.amount
-        if not -AMOUNT_MAJOR_MAX <= amount <= AMOUNT_MAJOR_MAX or not is_customer_id(
-            wire.customer_id
+        if (
+            isinstance(amount, str)
+            or not -AMOUNT_MAJOR_MAX <= amount <= AMOUNT_MAJOR_MAX
+            or not is_customer_id(wire.customer_id)
         ):
             return _read_slowly(value, limits)
         if wire.currency is not None and wire.currency != limits.currency:

@@ -164,6 +164,13 @@ PAYLOADS = st.fixed_dictionaries(
 @example({"amount": "1e11"})
 @example({"amount": "99999999999.99995"})
 @example({"amount": "100000000000.00001"})
+@example({"amount": '"-0.0"'})
+@example({"amount": '"0.00005"'})
+@example({"amount": '"007.5"'})
+@example({"amount": '"1e3"'})
+@example({"amount": '"999999999.9999"'})
+@example({"amount": '"-1234567890.1234"'})
+@example({"amount": '"1.5\\n"'})
 @example({"occurred_at": '"2020-01-01T00:00:00.1234567Z"'})
 @example({"occurred_at": '"2020-01-01T23:59:59.9999999Z"'})
 def test_hot_path_says_what_the_model_says(fields):
@@ -195,6 +202,8 @@ def test_ordinary_record_never_reaches_the_model(monkeypatch):
     for value in (
         raw(),
         raw(amount="-5", kind='"refund"', currency='"USD"', channel='"web"', items=items),
+        raw(amount='"11.77"'),
+        raw(amount='"-0.5"', kind='"refund"'),
         raw(customer_id='"Zoë"', unknown='{"a":[1]}'),
         raw(occurred_at='"2020-01-01T12:00:00.123456+05:30"'),
     ):
