@@ -7,26 +7,27 @@ same code. The wall clock is an argument.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from schemas.decoding import DecodedBatch, decode_transactions
+from schemas.decoding import DecodedBatch, DecodingLimits, decode_transactions
 from schemas.erasure import Erasure, is_erasure, read_erasure, tombstone_name
 from schemas.errors import FencedError, InvalidErasureError, InvariantError, shown
 from scoring.advance import advance
 from scoring.erasure import erase
 from scoring.events import Events
 from scoring.states import UNKNOWN_US
-from state.store import Gone, Store, Tombstone
+from state.store import Gone, Tombstone
 from streams.detours import detours, never_heard_of
-from streams.holdings import Journal, Owned
+from streams.holdings import Owned
 from streams.homes import home_partition, home_partitions
 from streams.messages import Record, dead_letters, too_much_in_all
-from streams.settings import Clock, Settings
+from streams.settings import Clock
 from streams.slices import Committed, Slices
 
 _US_PER_DAY = 86_400_000_000
@@ -42,17 +43,13 @@ class SliceEngine(Slices):
         See `Holdings`.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        settings: Settings,
-        partitions: int,
-        journal: Journal | None = None,
-        journal_told: Callable[[int], int] = lambda _: 0,
-    ) -> None:
-        super().__init__(store, settings, partitions, journal, journal_told)
-        self._limits = settings.decoding_limits
-        self._generation_us = int(settings.dedup_horizon_days * _US_PER_DAY)
+    @cached_property
+    def _limits(self) -> DecodingLimits:
+        return self.settings.decoding_limits
+
+    @cached_property
+    def _generation_us(self) -> int:
+        return int(self.settings.dedup_horizon_days * _US_PER_DAY)
 
     async def process(
         self, topic: str, partition: int, records: Sequence[Record], read_from: int = 0

@@ -52,16 +52,12 @@ class KafkaJournal:
         BrokerUnavailableError
             It does not answer.
         """
-        async with self._lock:
-            try:
-                consumer = await self._open()
-                tp = TopicPartition(self._settings.journal_topic, partition)
-                consumer.assign([tp])
-                first, end = await self._bounds(tp)
-                start = min(max(first, checkpoint.journal_from), end)
-                records = await self._read(tp, start, end)
-            except KafkaError as error:
-                raise kafka_error(self._settings, error, "did not show the journal") from error
+        async with self._asked("did not show the journal") as consumer:
+            tp = TopicPartition(self._settings.journal_topic, partition)
+            consumer.assign([tp])
+            first, end = await self._bounds(tp)
+            start = min(max(first, checkpoint.journal_from), end)
+            records = await self._read(tp, start, end)
         found = [decode_mark(record.value) for record in records]
         return chain_after(checkpoint.mark, found), end
 
@@ -75,15 +71,10 @@ class KafkaJournal:
         BrokerUnavailableError
             It does not answer.
         """
-        async with self._lock:
-            try:
-                consumer = await self._open()
-                tp = TopicPartition(self._settings.scorecards_topic, 0)
-                consumer.assign([tp])
-                start, end = await self._bounds(tp)
-                records = await self._read(tp, start, end)
-            except KafkaError as error:
-                raise kafka_error(self._settings, error, "did not show the scorecards") from error
+        async with self._asked("did not show the scorecards") as consumer:
+            tp = TopicPartition(self._settings.scorecards_topic, 0)
+            consumer.assign([tp])
+            records = await self._read(tp, *await self._bounds(tp))
         return {record.key.decode(): record.value for record in records}
 
     async def end(self, topic: str, partition: int) -> int:
@@ -96,21 +87,26 @@ class KafkaJournal:
         BrokerUnavailableError
             It does not answer.
         """
+        async with self._asked("did not show its end") as consumer:
+            tp = TopicPartition(topic, partition)
+            consumer.assign([tp])
+            first, end = await self._bounds(tp)
+            page = _LAST_RECORDS
+            while True:
+                start = max(first, end - page)
+                records = await self._read(tp, start, end)
+                if records or start == first:
+                    return records[-1].offset + 1 if records else start
+                page *= 2
+
+    @asynccontextmanager
+    async def _asked(self, failed: str) -> AsyncIterator[Any]:
+        """The consumer, for one question at a time; what Kafka has against it becomes our error."""
         async with self._lock:
             try:
-                consumer = await self._open()
-                tp = TopicPartition(topic, partition)
-                consumer.assign([tp])
-                first, end = await self._bounds(tp)
-                page = _LAST_RECORDS
-                while True:
-                    start = max(first, end - page)
-                    records = await self._read(tp, start, end)
-                    if records or start == first:
-                        return records[-1].offset + 1 if records else start
-                    page *= 2
+                yield await self._open()
             except KafkaError as error:
-                raise kafka_error(self._settings, error, "did not show its end") from error
+                raise kafka_error(self._settings, error, failed) from error
 
     async def _bounds(self, tp: TopicPartition) -> tuple[int, int]:
         first = await self._consumer.beginning_offsets([tp])

@@ -6,8 +6,9 @@ done, and when, is `streams.engine`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -24,12 +25,11 @@ from state.codec import decode_rows, due_scores
 from state.fields import FIELDS, SCORE_FIELDS
 from state.outbox import Message, Outgoing, Run, pack_messages
 from state.rows import CustomerRows
-from state.store import Checkpoint, Gone, SliceCommit, Store
-from streams.holdings import Holdings, Journal, Owned
+from state.store import Checkpoint, Gone, SliceCommit
+from streams.holdings import Holdings, Owned
 from streams.homes import sample_rank
 from streams.messages import mark_message, scorecard_message
 from streams.samples import forgotten, sample_messages
-from streams.settings import Settings
 from streams.tails import ChangeTails, spelled_out
 
 
@@ -71,18 +71,18 @@ class Slices(Holdings):
         See `Holdings`.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        settings: Settings,
-        partitions: int,
-        journal: Journal | None = None,
-        journal_told: Callable[[int], int] = lambda _: 0,
-    ) -> None:
-        super().__init__(store, settings, partitions, journal, journal_told)
-        self.calendar = BusinessCalendar(settings.timezone)
-        self._lateness_us = int(settings.lateness_seconds * 1e6)
-        self._tails = ChangeTails(settings.source)
+    @cached_property
+    def calendar(self) -> BusinessCalendar:
+        """The business time zone."""
+        return BusinessCalendar(self.settings.timezone)
+
+    @cached_property
+    def _lateness_us(self) -> int:
+        return int(self.settings.lateness_seconds * 1e6)
+
+    @cached_property
+    def _tails(self) -> ChangeTails:
+        return ChangeTails(self.settings.source)
 
     async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
         """States of customers, and how many of them are new."""
