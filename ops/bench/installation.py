@@ -1,0 +1,198 @@
+"""One contender at work: a Redis, topics and a process of its own, and how far it is.
+
+Owns their life and the questions to Redis, cheap enough to be asked a hundred times a second.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis import Redis
+
+from ops.bench.baselines.task import COUNTED
+from ops.bench.contenders import EVERSCORE, Contender, Engines
+from ops.bench.job import PARTITIONS
+from ops.bench.servers import Broker, changes_partitions
+from ops.bench.usage import Usage, usage_of
+from ops.demo_servers import settings_for
+from ops.embedded.redis_server import EmbeddedRedis
+from ops.stack.topics import declared_topics
+from schemas.errors import ConfigurationError
+from streams.settings import Settings
+
+# Learning is off, as it is in all that Everscore is compared with: then the log alone decides every
+# change, and an oracle can say what each must be. Everything else is as it comes.
+NEVER_LEARN = 10**9
+_END_SECONDS_MAX = 30.0
+_LOG_LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """What worker, Redis and broker have taken until now."""
+
+    worker: Usage
+    redis: Usage
+    broker: Usage
+
+
+class Installation:
+    """Use `installed` to have one.
+
+    Attributes
+    ----------
+    settings : Settings
+        Of Everscore; the others are told the names in it.
+    redis : Redis
+        A client of its own Redis.
+    process : the contender
+    """
+
+    def __init__(
+        self,
+        contender: Contender,
+        broker: Broker,
+        server: EmbeddedRedis,
+        settings: Settings,
+        process: subprocess.Popen[bytes],
+        folder: Path,
+    ) -> None:
+        self.contender = contender
+        self.broker = broker
+        self.settings = settings
+        self.process = process
+        self.redis = Redis.from_url(server.url)
+        self._server = server
+        self._folder = folder
+
+    def check(self) -> None:
+        """Raise if the contender has ended.
+
+        Raises
+        ------
+        ConfigurationError
+            Names the exit code and the end of its log.
+        """
+        code = self.process.poll()
+        if code is not None:
+            raise ConfigurationError(f"{self.contender.name} ended with code {code}: {self.log()}")
+
+    def log(self) -> str:
+        """The end of what the contender said."""
+        said = (self._folder / "log").read_text(encoding="utf-8", errors="replace")
+        return "\n".join(said.strip().splitlines()[-_LOG_LINES:]) or "it said nothing."
+
+    def counted(self) -> int:
+        """How many purchases are in Redis."""
+        if self.contender is not EVERSCORE:
+            found: Any = self.redis.get(COUNTED)
+            return int(found or 0)
+        field = f"next_offset:{self.settings.transactions_topic}"
+        keys = self.settings.keys
+        with self.redis.pipeline(transaction=False) as pipe:
+            for partition in range(PARTITIONS):
+                pipe.hget(keys.partition(partition), field)
+            return sum(int(offset or 0) for offset in pipe.execute())
+
+    def published(self) -> bool:
+        """Whether nothing that is in Redis still waits to be told."""
+        if self.contender is not EVERSCORE:
+            return True  # nothing in Redis knows; it was handed to a producer
+        return not any(
+            self.redis.xlen(self.settings.keys.outbox(partition)) for partition in range(PARTITIONS)
+        )
+
+    def settled(self) -> bool:
+        """Whether silence, too, has done all that was due by the log's last purchase."""
+        if self.contender is not EVERSCORE:
+            return True
+        keys = self.settings.keys
+        for partition in range(PARTITIONS):
+            clock: Any = self.redis.hget(keys.partition(partition), "stream_time")
+            if clock and self.redis.zcount(keys.due(partition), "-inf", _seconds(clock.decode())):
+                return False
+        return self.published()
+
+    def uses(self) -> Uses:
+        """What everybody has taken until now."""
+        self.check()
+        return Uses(
+            usage_of(self.process.pid), usage_of(self._server.pid), usage_of(self.broker.pid)
+        )
+
+    def redis_mb(self) -> float:
+        """Megabytes of Redis, as it counts them."""
+        info: Any = self.redis.info("memory")
+        return float(info["used_memory"]) / 2**20
+
+    def end(self) -> None:
+        """Let the contender end cleanly: what it has in hand goes out."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(_END_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp()
+
+
+@contextmanager
+def installed(
+    contender: Contender, broker: Broker, engines: Engines, topic: str, name: str, **more: Any
+) -> Iterator[Installation]:
+    """A contender that reads a topic, with all that it needs.
+
+    Parameters
+    ----------
+    topic : str
+        Of purchases; there already.
+    name : str
+        Begins all its other names on the broker; no run's before.
+    **more
+        Settings of Everscore.
+    """
+    with EmbeddedRedis() as server, tempfile.TemporaryDirectory(prefix="everscore-bench-") as made:
+        folder = Path(made)
+        settings = _settings(broker, server.url, topic, name, more)
+        _create_topics(broker, settings, contender)
+        port = urlsplit(server.url).port
+        process = engines.start(contender, settings, port or 0, folder)
+        installation = Installation(contender, broker, server, settings, process, folder)
+        try:
+            yield installation
+        finally:
+            installation.end()
+            installation.redis.close()
+
+
+def _settings(broker: Broker, redis: str, topic: str, name: str, more: dict[str, Any]) -> Settings:
+    names = {
+        field: f"{name}.{declared.default}"
+        for field, declared in Settings.model_fields.items()
+        if field.endswith("_topic") and field != "transactions_topic"
+    }
+    own = {"group": name, "transactions_topic": topic, "first_fit_customers": NEVER_LEARN}
+    return settings_for(broker.address, redis, **(own | names | more))
+
+
+def _create_topics(broker: Broker, settings: Settings, contender: Contender) -> None:
+    changes = settings.changes_topic
+    partitions = changes_partitions(broker.kind)
+    broker.create(
+        replace(topic, partitions=partitions) if topic.name == changes else topic
+        for topic in declared_topics(settings, PARTITIONS)
+        if topic.name != settings.transactions_topic
+        and (contender is EVERSCORE or topic.name == changes)
+    )
