@@ -65,7 +65,7 @@ class Oracles:
 
 
 def _counters(installation: Installation) -> list[Mapping[str, str]]:
-    found = []
+    found: list[Mapping[str, str]] = []
     for partition in range(PARTITIONS):
         fields: Any = installation.redis.hgetall(installation.settings.keys.partition(partition))
         found.append({name.decode(): value.decode() for name, value in fields.items()})

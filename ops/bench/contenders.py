@@ -41,6 +41,8 @@ class Contender:
         The package it needs beyond those of everscore[embedded].
     tells : bool
         Whether it scores and tells changes.
+    needs_real_kafka : bool
+        Whether it creates topics, which the in-memory broker cannot.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Contender:
     module: str | None
     engine: str | None = None
     tells: bool = True
+    needs_real_kafka: bool = False
 
 
 EVERSCORE = Contender("everscore", "Everscore, all guarantees", None)
@@ -55,7 +58,7 @@ CONTENDERS = (
     EVERSCORE,
     Contender("confluent", "(a) confluent-kafka loop, numpy, pipelined HSETs", "confluent_loop"),
     Contender("bytewax", "(b) Bytewax", "bytewax_flow", "bytewax"),
-    Contender("quix", "(c) Quix Streams", "quix_app", "quixstreams"),
+    Contender("quix", "(c) Quix Streams", "quix_app", "quixstreams", needs_real_kafka=True),
     Contender("faust", "(d) stock Faust, `take`, numpy, pipelines", "faust_take"),
     Contender("limit", "(e) the limit: decode, one packed MSET per batch", "limit", tells=False),
 )
