@@ -16,6 +16,7 @@ import msgspec
 
 from ops.bench.baselines.task import Card, Task
 from ops.demo import child_environment
+from ops.stack.processes import launcher
 from schemas.errors import ConfigurationError
 from scoring.bootstrap import bootstrap_scorecard
 from streams.settings import Settings
@@ -91,7 +92,8 @@ class Engines:
     """
 
     def __init__(self, python: Path | None = None) -> None:
-        self.python = str(python) if python else sys.executable
+        # Not resolved: what a link in an environment points to does not know the environment.
+        self.python = str(python.expanduser().absolute()) if python else sys.executable
 
     def without(self, contenders: Collection[Contender]) -> tuple[Contender, ...]:
         """Contenders whose engine it does not have.
@@ -144,7 +146,9 @@ class Engines:
                 if not name.startswith("EVERSCORE_")
             } | {"PYTHONPATH": str(REPOSITORY)}
         with (folder / "log").open("ab") as log:
-            return subprocess.Popen(words, env=environment, stdout=log, stderr=log, cwd=folder)  # noqa: S603
+            return subprocess.Popen(  # noqa: S603 - our own words only
+                [*launcher(), *words], env=environment, stdout=log, stderr=log, cwd=folder
+            )
 
 
 def _task(settings: Settings, redis_port: int, folder: Path) -> Task:

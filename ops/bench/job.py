@@ -103,7 +103,7 @@ def make_job(copies: int = COPIES, events_max: int | None = None) -> Job:
     --------
     >>> job = make_job(2, 4)
     >>> job.customer_ids
-    ['00004-0', '00004-1', '00018-0', '00018-1']
+    ['00001-0', '00001-1', '00004-0', '00004-1']
     """
     if not 1 <= copies <= COPIES_MAX:
         raise ConfigurationError(

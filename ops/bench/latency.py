@@ -26,12 +26,11 @@ from ops.bench.listener import Listening
 from ops.bench.pacer import Pace
 from ops.bench.throughput import Cost, cost_of, until_counted
 from ops.stack.at_hand import StackKind
+from ops.stack.processes import launcher
 from schemas.errors import PipelineError
 
 WARM_UP_PURCHASES = 200
 """In the topic before the clock runs: whoever has counted them is up."""
-WARM_UP_SECONDS = 5.0
-"""At the rate, not measured: caches fill, code is compiled."""
 # Of a producer that cares for latency; librdkafka's default is 5. The in-memory broker hands out one
 # message set per fetch, however small: there it takes fuller ones to get anywhere.
 _LINGER_MS = {StackKind.LOCAL: 1.0, StackKind.EMBEDDED: 25.0}
@@ -80,12 +79,36 @@ class Latency:
         return self.p50_ms is not None
 
 
-def purchases_needed(rate: float, seconds: float) -> int:
-    """How many a run at a rate takes."""
-    return WARM_UP_PURCHASES + int(rate * (WARM_UP_SECONDS + seconds))
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Of a run.
+
+    Attributes
+    ----------
+    rate : float
+        Purchases a second.
+    warm_up_seconds : float
+        At the rate, not measured: caches fill, connections grow their buffers.
+    seconds : float
+        Measured.
+    """
+
+    rate: float
+    warm_up_seconds: float
+    seconds: float
+
+    @property
+    def begins(self) -> int:
+        """Row of the job at which the measurement begins."""
+        return WARM_UP_PURCHASES + int(self.rate * self.warm_up_seconds)
+
+    @property
+    def purchases(self) -> int:
+        """How many it takes."""
+        return WARM_UP_PURCHASES + int(self.rate * (self.warm_up_seconds + self.seconds))
 
 
-def measure_latency(installation: Installation, job: Job, rate: float) -> Latency:
+def measure_latency(installation: Installation, job: Job, course: Course) -> Latency:
     """Send a job at a rate to a contender that has its first purchases already.
 
     Parameters
@@ -106,7 +129,7 @@ def measure_latency(installation: Installation, job: Job, rate: float) -> Latenc
         times, arrivals = Path(made) / "times.npy", Path(made) / "arrivals.npy"
         pace = Pace(
             settings.kafka, settings.transactions_topic, job.copies,
-            WARM_UP_PURCHASES, len(job), rate, _LINGER_MS[installation.broker.kind], str(times),
+            WARM_UP_PURCHASES, len(job), course.rate, _LINGER_MS[installation.broker.kind], str(times),
         )  # fmt: skip
         listening = Listening(settings.kafka, settings.changes_topic, str(arrivals))
         with _helper("listener", listening) as listener:
@@ -119,12 +142,12 @@ def measure_latency(installation: Installation, job: Job, rate: float) -> Latenc
             time.sleep(_ARRIVAL_SECONDS)
             listener.communicate(timeout=_PROCESS_SECONDS_MAX)
         cost = cost_of(before, after, counted - WARM_UP_PURCHASES)
-        measured = latencies_ms(job, np.load(times), np.load(arrivals), rate)
-    return summarise(measured, rate, cost, kept_up=kept_up)
+        measured = latencies_ms(job, np.load(times), np.load(arrivals), course.begins)
+    return summarise(measured, course.rate, cost, kept_up=kept_up)
 
 
 def latencies_ms(
-    job: Job, times: NDArray[np.int64], arrivals: NDArray[np.int64], rate: float
+    job: Job, times: NDArray[np.int64], arrivals: NDArray[np.int64], begins: int
 ) -> NDArray[np.float64]:
     """From production to arrival, of each change whose purchase came after the warm-up.
 
@@ -134,13 +157,15 @@ def latencies_ms(
         Nanoseconds.
     arrivals : int64, shape (changes, 3)
         Nanoseconds, partition, offset.
+    begins : int
+        Row of the job from which on changes count.
     """
     at, partitions, offsets = arrivals.T
     rows = np.empty(len(arrivals), dtype=np.int64)
     for partition, places in enumerate(job.rows_by_partition):
         here = partitions == partition
         rows[here] = places[offsets[here]]
-    counts = rows >= WARM_UP_PURCHASES + int(rate * WARM_UP_SECONDS)
+    counts = rows >= begins
     produced = times[rows[counts] - WARM_UP_PURCHASES]
     found: NDArray[np.float64] = (at[counts] - produced) / 1e6
     return found
@@ -169,23 +194,23 @@ def _catches_up(installation: Installation, total: int) -> bool:
 @contextmanager
 def _helper(name: str, told: msgspec.Struct) -> Iterator[subprocess.Popen[str]]:
     """A process of ours that is ready; gone afterwards."""
-    process = subprocess.Popen(  # noqa: S603 - our own words only
-        [sys.executable, "-m", f"ops.bench.{name}", msgspec.json.encode(told).decode()],
+    words = [sys.executable, "-m", f"ops.bench.{name}", msgspec.json.encode(told).decode()]
+    with subprocess.Popen(  # noqa: S603 - our own words only
+        [*launcher(), *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
-    )
-    try:
-        if process.stdout is None or process.stdout.readline() != "ready\n":
-            raise HelperError(f"The benchmark's {name} did not start.")
-        yield process
-        if process.returncode != 0:
-            raise HelperError(f"The benchmark's {name} ended with code {process.returncode}.")
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+    ) as process:
+        try:
+            if process.stdout is None or process.stdout.readline() != "ready\n":
+                raise HelperError(f"The benchmark's {name} did not start.")
+            yield process
+            if process.returncode != 0:
+                raise HelperError(f"The benchmark's {name} ended with code {process.returncode}.")
+        finally:
+            if process.poll() is None:
+                process.kill()
 
 
 def _tell(process: subprocess.Popen[str], word: str) -> None:

@@ -7,7 +7,7 @@ from statistics import median
 
 from ops.bench.contenders import EVERSCORE, Contender
 from ops.bench.job import PARTITIONS
-from ops.bench.latency import EDGES_MS, WARM_UP_SECONDS, Latency
+from ops.bench.latency import EDGES_MS, Latency
 from ops.bench.suite import Results
 from ops.bench.targets import (
     Spread,
@@ -149,8 +149,8 @@ def _latency_table(
     yield ""
     yield (
         "Milliseconds from handing a purchase to its producer to the arrival of its change at a plain "
-        f"consumer, both processes of their own; {results.plan.seconds:.0f} s after a warm-up of "
-        f"{WARM_UP_SECONDS:.0f} s."
+        f"consumer, both processes of their own; {results.plan.seconds:g} s after a warm-up of "
+        f"{results.plan.warm_up_seconds:g} s."
     )
     yield ""
     yield "| | p50 | p99 | p99.9 | most | kept up | worker CPU s per 1M |"

@@ -155,18 +155,18 @@ def running_broker(kind: StackKind, machine: StackSettings) -> Iterator[Broker]:
             f"--stack {kind}: CPU seconds in containers are not the benchmark's to count.",
             hint="Use --stack local or --stack embedded.",
         )
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "ops.bench.embedded_broker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
-    )
-    try:
-        if process.stdin is not None and process.stdout is not None:  # pipes, as asked for
-            yield EmbeddedBroker(process.pid, process.stdin, process.stdout)
-    finally:
-        process.communicate(timeout=_END_SECONDS_MAX)
+    ) as process:
+        try:
+            if process.stdin is not None and process.stdout is not None:  # pipes, as asked for
+                yield EmbeddedBroker(process.pid, process.stdin, process.stdout)
+        finally:
+            process.communicate(timeout=_END_SECONDS_MAX)
 
 
 def write_job(broker: Broker, topic: str, job: Job) -> None:

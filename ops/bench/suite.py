@@ -14,7 +14,7 @@ from ops.bench.checking import Oracles
 from ops.bench.contenders import Contender, Engines
 from ops.bench.installation import installed
 from ops.bench.job import Job
-from ops.bench.latency import WARM_UP_PURCHASES, Latency, measure_latency, purchases_needed
+from ops.bench.latency import WARM_UP_PURCHASES, Course, Latency, measure_latency
 from ops.bench.servers import Broker, refuse_what_does_not_fit, running_broker, write_job
 from ops.bench.surroundings import busy_cores, describe_machine, describe_versions
 from ops.bench.throughput import Throughput, measure_throughput
@@ -35,8 +35,8 @@ class Plan:
         Of each contender.
     rates : sequence of float
         Purchases a second, for the latency; none: no latency.
-    seconds : float
-        Of each latency run, after its warm-up.
+    warm_up_seconds, seconds : float
+        Of each latency run.
     throughput : bool
         Whether to measure it.
     """
@@ -48,8 +48,13 @@ class Plan:
     machine: StackSettings
     runs: int = 5
     rates: Sequence[float] = (2_000.0, 10_000.0)
+    warm_up_seconds: float = 5.0
     seconds: float = 20.0
     throughput: bool = True
+
+    def courses(self) -> list[Course]:
+        """Of the latency runs."""
+        return [Course(rate, self.warm_up_seconds, self.seconds) for rate in self.rates]
 
 
 @dataclass
@@ -89,12 +94,11 @@ def run_suite(plan: Plan, say: Say) -> Results:
     """
     if plan.runs < 1:
         raise ConfigurationError(f"{plan.runs} runs measure nothing.", hint="Give at least one.")
-    for rate in plan.rates:
-        needed = purchases_needed(rate, plan.seconds)
-        if needed > len(plan.job):
+    for course in plan.courses():
+        if course.purchases > len(plan.job):
             raise ConfigurationError(
-                f"{rate:,.0f} purchases a second for {plan.seconds:.0f} s are {needed:,}, and the job has "
-                f"{len(plan.job):,}.",
+                f"{course.rate:,.0f} purchases a second for {course.seconds:g} s are "
+                f"{course.purchases:,} with the warm-up, and the job has {len(plan.job):,}.",
                 hint="Give more --copies or fewer --seconds.",
             )
     if plan.throughput:
@@ -106,9 +110,7 @@ def run_suite(plan: Plan, say: Say) -> Results:
         began=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     stages = [_Stage(plan, plan.job, None)] if plan.throughput else []
-    stages += [
-        _Stage(plan, plan.job.first(purchases_needed(r, plan.seconds)), r) for r in plan.rates
-    ]
+    stages += [_Stage(plan, plan.job.first(c.purchases), c) for c in plan.courses()]
     for number, broker in enumerate(_brokers(plan)):
         results.broker = broker.described
         results.busy.append(busy_cores())
@@ -136,27 +138,27 @@ def _brokers(plan: Plan) -> Iterator[Broker]:
 class _Stage:
     """Throughput, or latency at a rate, for all contenders."""
 
-    def __init__(self, plan: Plan, job: Job, rate: float | None) -> None:
+    def __init__(self, plan: Plan, job: Job, course: Course | None) -> None:
         self._plan = plan
         self._job = job
-        self._rate = rate
+        self._course = course
         self._oracles = Oracles(job)
-        self._name = "throughput" if rate is None else f"latency-{rate:.0f}"
+        self._name = "throughput" if course is None else f"latency-{course.rate:g}"
 
     def run(self, broker: Broker, number: int, results: Results, say: Say) -> None:
         """One round."""
         contenders = list(self._plan.contenders)
         turn = number % len(contenders)
         whole = f"{self._name}-{number}"
-        if self._rate is None:
+        if self._course is None:
             write_job(broker, whole, self._job)
         for contender in contenders[turn:] + contenders[:turn]:
-            if self._rate is not None and not contender.tells:
+            if self._course is not None and not contender.tells:
                 continue
             results.loads.append(os.getloadavg()[0])
             name = f"{whole}-{contender.name}"
             topic = whole
-            if self._rate is not None:
+            if self._course is not None:
                 topic = f"{name}.transactions"
                 write_job(broker, topic, self._job.first(WARM_UP_PURCHASES))
             try:
@@ -173,10 +175,10 @@ class _Stage:
     ) -> Throughput | Latency:
         with installed(contender, broker, self._plan.engines, topic, name) as installation:
             found: Throughput | Latency
-            if self._rate is None:
+            if self._course is None:
                 found = measure_throughput(installation, len(self._job))
             else:
-                found = measure_latency(installation, self._job, self._rate)
+                found = measure_latency(installation, self._job, self._course)
             installation.end()
             if isinstance(found, Latency) and not found.kept_up:
                 return found  # nothing of it is quoted but that
@@ -189,8 +191,8 @@ class _Stage:
     def _keep(
         self, contender: Contender, found: Throughput | Latency | None, results: Results
     ) -> None:
-        if self._rate is not None:
-            of_rate = results.latency.setdefault(self._rate, {})
+        if self._course is not None:
+            of_rate = results.latency.setdefault(self._course.rate, {})
             kept = found if isinstance(found, Latency) else None
             of_rate.setdefault(contender.name, []).append(kept)
         else:

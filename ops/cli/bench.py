@@ -74,7 +74,8 @@ def bench(
         fetch_kafka(machine)
     wanted = _RATES[stack] if rate is None else rate
     rates = [each for each in wanted if each > 0]
-    job = make_job(copies or (1 if stack is StackKind.EMBEDDED else COPIES), events)
+    usual = 1 if stack is StackKind.EMBEDDED else COPIES
+    job = make_job(usual if copies is None else copies, events)
     plan = Plan(
         kind=stack,
         job=job,
