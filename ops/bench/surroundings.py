@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ops.bench.contenders import Contender, Engines
+from ops.doctor.software import not_compiled
 from ops.embedded.redis_server import redis_executable
 
 _SAMPLE_SECONDS = 2.0
@@ -54,7 +55,11 @@ def describe_versions(contenders: Sequence[Contender], engines: Engines) -> str:
         )
         *engine_names, client = asked.stdout.strip().split(", ")
         names += [f"{', '.join(engine_names)} (with {client})"]
-    return f"Python {platform.python_version()}, Redis {_redis_version()}, {', '.join(names)}"
+    missing = not_compiled()
+    built = f"not compiled: {', '.join(missing)}" if missing else "compiled parts built"
+    return (
+        f"Python {platform.python_version()}, Redis {_redis_version()}, {', '.join(names)}; {built}"
+    )
 
 
 def _redis_version() -> str:
