@@ -5,6 +5,7 @@ Owns their life and the questions to Redis, cheap enough to be asked a hundred t
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -53,7 +54,6 @@ class Installation:
         Of Everscore; the others are told the names in it.
     redis : Redis
         A client of its own Redis.
-    process : the contender
     """
 
     def __init__(
@@ -62,16 +62,24 @@ class Installation:
         broker: Broker,
         server: EmbeddedRedis,
         settings: Settings,
-        process: subprocess.Popen[bytes],
+        engines: Engines,
         folder: Path,
     ) -> None:
         self.contender = contender
         self.broker = broker
         self.settings = settings
-        self.process = process
         self.redis = Redis.from_url(server.url)
         self._server = server
+        self._engines = engines
         self._folder = folder
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """One more process of the contender."""
+        port = urlsplit(self.settings.redis).port or 0
+        self._processes.append(
+            self._engines.start(self.contender, self.settings, port, self._folder)
+        )
 
     def check(self) -> None:
         """Raise if the contender has ended.
@@ -81,9 +89,12 @@ class Installation:
         ConfigurationError
             Names the exit code and the end of its log.
         """
-        code = self.process.poll()
-        if code is not None:
-            raise ConfigurationError(f"{self.contender.name} ended with code {code}: {self.log()}")
+        for process in self._processes:
+            code = process.poll()
+            if code is not None:
+                raise ConfigurationError(
+                    f"{self.contender.name} ended with code {code}: {self.log()}"
+                )
 
     def log(self) -> str:
         """The end of what the contender said."""
@@ -124,9 +135,11 @@ class Installation:
     def uses(self) -> Uses:
         """What everybody has taken until now."""
         self.check()
-        return Uses(
-            usage_of(self.process.pid), usage_of(self._server.pid), usage_of(self.broker.pid)
+        workers = [usage_of(process.pid) for process in self._processes]
+        together = Usage(
+            sum(worker.cpu_seconds for worker in workers), sum(w.peak_mb for w in workers)
         )
+        return Uses(together, usage_of(self._server.pid), usage_of(self.broker.pid))
 
     def redis_mb(self) -> float:
         """Megabytes of Redis, as it counts them."""
@@ -135,13 +148,26 @@ class Installation:
 
     def end(self) -> None:
         """Let the contender end cleanly: what it has in hand goes out."""
-        if self.process.poll() is None:
-            self.process.terminate()
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
             try:
-                self.process.wait(_END_SECONDS_MAX)
+                process.wait(_END_SECONDS_MAX)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+                process.kill()
+                process.wait()
+        self._processes.clear()
+
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """Nothing is counted meanwhile; for less than a session, or Kafka calls it dead."""
+        for process in self._processes:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in self._processes:
+                process.send_signal(signal.SIGCONT)
 
 
 def _seconds(moment: str) -> float:
@@ -150,7 +176,14 @@ def _seconds(moment: str) -> float:
 
 @contextmanager
 def installed(
-    contender: Contender, broker: Broker, engines: Engines, topic: str, name: str, **more: Any
+    contender: Contender,
+    broker: Broker,
+    engines: Engines,
+    topic: str,
+    name: str,
+    *,
+    workers: int = 1,
+    **more: Any,
 ) -> Iterator[Installation]:
     """A contender that reads a topic, with all that it needs.
 
@@ -160,6 +193,8 @@ def installed(
         Of purchases; there already.
     name : str
         Begins all its other names on the broker; no run's before.
+    workers : int
+        Processes of it.
     **more
         Settings of Everscore.
     """
@@ -167,10 +202,10 @@ def installed(
         folder = Path(made)
         settings = _settings(broker, server.url, topic, name, more)
         _create_topics(broker, settings, contender)
-        port = urlsplit(server.url).port
-        process = engines.start(contender, settings, port or 0, folder)
-        installation = Installation(contender, broker, server, settings, process, folder)
+        installation = Installation(contender, broker, server, settings, engines, folder)
         try:
+            for _ in range(workers):
+                installation.start()
             yield installation
         finally:
             installation.end()

@@ -125,6 +125,19 @@ def make_job(copies: int = COPIES, events_max: int | None = None) -> Job:
                 for copy in range(copies)
             ]
     purchases = purchases[:events_max]
+    return job_of(copies, purchases)
+
+
+def job_of(copies: int, purchases: list[SourceTransaction]) -> Job:
+    """Purchases in time order as a job.
+
+    Parameters
+    ----------
+    copies : int
+        For the report.
+    purchases : list of SourceTransaction
+        Each of a customer.
+    """
     customer_ids = [str(purchase.customer_id) for purchase in purchases]
     return Job(
         copies,

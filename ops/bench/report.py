@@ -8,6 +8,7 @@ from statistics import median
 from ops.bench.contenders import EVERSCORE, Contender
 from ops.bench.job import PARTITIONS
 from ops.bench.latency import EDGES_MS, Latency
+from ops.bench.scale_report import scale_table
 from ops.bench.suite import Results
 from ops.bench.targets import (
     Spread,
@@ -56,6 +57,8 @@ def _lines(results: Results, command: str) -> Iterator[str]:
         yield from _throughput_table(results)
     for rate, runs in results.latency.items():
         yield from _latency_table(results, rate, runs)
+    if results.scale:
+        yield from scale_table(results.scale)
     yield from _notes(results)
 
 

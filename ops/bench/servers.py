@@ -178,6 +178,17 @@ def write_job(broker: Broker, topic: str, job: Job) -> None:
         The broker did not take all of it.
     """
     broker.create([Topic(topic, PARTITIONS)])
+    append_job(broker, topic, job, 0)
+
+
+def append_job(broker: Broker, topic: str, job: Job, start: int) -> None:
+    """Write a job from a row on to a topic that holds what comes before.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        See `write_job`.
+    """
     producer = job_producer(broker.address, linger_ms=50)
     failures: list[object] = []
 
@@ -185,7 +196,8 @@ def write_job(broker: Broker, topic: str, job: Job) -> None:
         if error is not None:
             failures.append(error)
 
-    rows = zip(job.keys, job.values, job.partitions.tolist(), strict=True)
+    places = job.partitions[start:].tolist()
+    rows = zip(job.keys[start:], job.values[start:], places, strict=True)
     for key, value, partition in rows:
         produce(producer, topic, key, value, partition, told)
     left = producer.flush(_FLUSH_SECONDS_MAX)

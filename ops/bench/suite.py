@@ -15,6 +15,7 @@ from ops.bench.contenders import Contender, Engines
 from ops.bench.installation import installed
 from ops.bench.job import Job
 from ops.bench.latency import WARM_UP_PURCHASES, Course, Latency, measure_latency
+from ops.bench.scale import SIZES, Scaled, check_questions, run_scale
 from ops.bench.servers import Broker, refuse_what_does_not_fit, running_broker, write_job
 from ops.bench.surroundings import busy_cores, describe_machine, describe_versions
 from ops.bench.throughput import Throughput, measure_throughput
@@ -39,6 +40,10 @@ class Plan:
         Of each latency run.
     throughput : bool
         Whether to measure it.
+    scale : sequence of str
+        Questions of `ops.bench.scale`, asked once after all rounds.
+    sizes : sequence of int
+        Known customers, for these.
     """
 
     kind: StackKind
@@ -51,6 +56,8 @@ class Plan:
     warm_up_seconds: float = 5.0
     seconds: float = 20.0
     throughput: bool = True
+    scale: Sequence[str] = ()
+    sizes: Sequence[int] = SIZES
 
     def courses(self) -> list[Course]:
         """Of the latency runs."""
@@ -82,6 +89,7 @@ class Results:
     busy: list[float] = field(default_factory=list)
     checked: int = 0
     failures: list[str] = field(default_factory=list)
+    scale: list[Scaled] = field(default_factory=list)
 
 
 def run_suite(plan: Plan, say: Say) -> Results:
@@ -101,6 +109,12 @@ def run_suite(plan: Plan, say: Say) -> Results:
                 f"{course.purchases:,} with the warm-up, and the job has {len(plan.job):,}.",
                 hint="Give more --copies or fewer --seconds.",
             )
+    check_questions(plan.scale)
+    if plan.scale and plan.kind is StackKind.EMBEDDED:
+        raise ConfigurationError(
+            "The in-memory broker forgets what questions of scale are about.",
+            hint="Use --stack local.",
+        )
     if plan.throughput:
         refuse_what_does_not_fit(plan.kind, plan.job)
     results = Results(
@@ -111,7 +125,7 @@ def run_suite(plan: Plan, say: Say) -> Results:
     )
     stages = [_Stage(plan, plan.job, None)] if plan.throughput else []
     stages += [_Stage(plan, plan.job.first(c.purchases), c) for c in plan.courses()]
-    for number, broker in enumerate(_brokers(plan)):
+    for number, broker in enumerate(_brokers(plan)) if stages else ():
         results.broker = broker.described
         results.busy.append(busy_cores())
         say(
@@ -120,7 +134,19 @@ def run_suite(plan: Plan, say: Say) -> Results:
         )
         for stage in stages:
             stage.run(broker, number, results, say)
+    if plan.scale:
+        _ask_for_scale(plan, results, say)
     return results
+
+
+def _ask_for_scale(plan: Plan, results: Results, say: Say) -> None:
+    say("scale")
+    with running_broker(plan.kind, plan.machine) as broker:
+        results.broker = broker.described
+        found = run_scale(broker, plan.scale, plan.sizes, plan.job.copies, say)
+    results.scale = found.runs
+    results.checked += len(found.runs)
+    results.failures += found.failures
 
 
 def _brokers(plan: Plan) -> Iterator[Broker]:

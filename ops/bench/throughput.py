@@ -32,6 +32,8 @@ class Throughput:
 
     Attributes
     ----------
+    events : int
+        Purchases counted while it was measured.
     events_per_second : float
         From the first purchase seen counted to the last, its changes published.
     settled_per_second : float
@@ -42,6 +44,7 @@ class Throughput:
         The worker's memory at its peak; Redis's in the end.
     """
 
+    events: int
     events_per_second: float
     settled_per_second: float
     cost: Cost
@@ -56,13 +59,15 @@ class _Look:
     uses: Uses
 
 
-def measure_throughput(installation: Installation, total: int) -> Throughput:
+def measure_throughput(installation: Installation, total: int, before: int = 0) -> Throughput:
     """Watch a contender count a job.
 
     Parameters
     ----------
     total : int
         Purchases of the job.
+    before : int
+        Of these counted already.
 
     Raises
     ------
@@ -71,7 +76,7 @@ def measure_throughput(installation: Installation, total: int) -> Throughput:
     ConfigurationError
         It has ended.
     """
-    first = _first_look(installation, total)
+    first = _first_look(installation, total, before)
     until_counted(installation, total)
     while not installation.published():
         time.sleep(_LOOK_SECONDS)
@@ -81,6 +86,7 @@ def measure_throughput(installation: Installation, total: int) -> Throughput:
     last = _look(installation)
     events = total - first.counted
     return Throughput(
+        events,
         events / (published_at - first.at),
         events / (last.at - first.at),
         cost_of(first.uses, last.uses, events),
@@ -104,16 +110,16 @@ def _look(installation: Installation) -> _Look:
     return _Look(time.monotonic(), installation.counted(), uses)
 
 
-def _first_look(installation: Installation, total: int) -> _Look:
+def _first_look(installation: Installation, total: int, counted: int) -> _Look:
     """Where the measurement begins: at the first purchase seen counted, the start is over.
 
     A job that is over by then is measured from the last look at which nothing was.
     """
     deadline = time.monotonic() + _STALLED_SECONDS
     before = look = _look(installation)
-    while look.counted == 0:
+    while look.counted <= counted:
         if time.monotonic() > deadline:
-            raise _stalled(installation, 0, total)
+            raise _stalled(installation, counted, total)
         before = look
         time.sleep(_LOOK_SECONDS)
         look = _look(installation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,16 @@ def bench(
     ] = None,
     seconds: Annotated[float, typer.Option(help="Of each latency run.")] = 20.0,
     throughput: Annotated[bool, typer.Option(help="Measure it.")] = True,
+    scale: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A question of scale: known, sweep, cold, rescore, skew, workers, or all."
+        ),
+    ] = None,
+    size: Annotated[
+        list[int] | None,
+        typer.Option(help="Known customers, for these, ascending. [1000, 100000, 1000000]"),
+    ] = None,
     engines: Annotated[
         Path | None, typer.Option(help="The Python that has Bytewax and Quix Streams. [this one]")
     ] = None,
@@ -52,6 +63,8 @@ def bench(
     from ops.bench.contenders import Engines, choose  # noqa: PLC0415
     from ops.bench.job import COPIES, make_job  # noqa: PLC0415
     from ops.bench.report import render  # noqa: PLC0415
+    from ops.bench.scale import SIZES  # noqa: PLC0415
+    from ops.bench.scale_jobs import QUESTIONS  # noqa: PLC0415
     from ops.bench.suite import Plan, run_suite  # noqa: PLC0415
 
     if stack is StackKind.DOCKER:
@@ -86,9 +99,11 @@ def bench(
         rates=rates,
         seconds=seconds,
         throughput=throughput,
+        scale=tuple(QUESTIONS) if "all" in (scale or ()) else tuple(scale or ()),
+        sizes=tuple(size or SIZES),
     )
     results = run_suite(plan, _say)
-    text = render(results, _again(stack, copies, events, runs, only, rate, seconds))
+    text = render(results, _again())
     name = "bench.md" if stack is StackKind.LOCAL else f"bench-{stack}.md"
     path = report or _REPORTS / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,19 +117,11 @@ def _say(what: str) -> None:
     err.print(escape(what), highlight=False, soft_wrap=True)
 
 
-def _again(
-    stack: StackKind,
-    copies: int | None,
-    events: int | None,
-    runs: int,
-    only: list[str] | None,
-    rate: list[float] | None,
-    seconds: float,
-) -> str:
-    """The command as it was given."""
-    words = ["--stack", str(stack), "--runs", str(runs), "--seconds", f"{seconds:g}"]
-    words += ["--copies", str(copies)] if copies is not None else []
-    words += ["--events", str(events)] if events is not None else []
-    words += [word for name in only or () for word in ("--only", name)]
-    words += [word for each in rate or () for word in ("--rate", f"{each:g}")]
-    return f"make bench ARGS={shlex.quote(' '.join(words))}"
+def _again() -> str:
+    """The command as it was given, but for what the Makefile and the report's place add."""
+    words = sys.argv[2:]
+    for name in ("--engines", "--report"):
+        if name in words:
+            at = words.index(name)
+            del words[at : at + 2]
+    return f"make bench ARGS={shlex.quote(' '.join(words))}" if words else "make bench"

@@ -114,7 +114,7 @@ def test_whoever_did_not_keep_up_has_no_percentiles():
 
 
 def figures(events, worker=10.0):
-    return Throughput(events, events, Cost(worker, 2.0, 3.0), 100.0, 50.0)
+    return Throughput(1_000, events, events, Cost(worker, 2.0, 3.0), 100.0, 50.0)
 
 
 def latency(p99, rate=2_000.0):
