@@ -22,8 +22,8 @@ def scale_table(runs: Sequence[Scaled]) -> Iterator[str]:
     yield "## Scale"
     yield ""
     yield (
-        "Everscore alone, one run each. CPU microseconds are per purchase, or per customer whom silence or the "
-        "scorecard concerns; × is the worker's, by the question's first row."
+        "Everscore alone, one run each. CPU microseconds are per purchase, or per customer whom silence or "
+        "the scorecard concerns; × is the worker's, by the question's first row."
     )
     yield ""
     for question in dict.fromkeys(run.question for run in runs):
