@@ -23,7 +23,7 @@ from ops.bench.baselines.customers import Customer, HashFields, Scorer, split_mo
 from ops.bench.baselines.task import (
     COUNTED,
     CUSTOMER,
-    FETCH_WAIT_MS,
+    FETCHING,
     Card,
     Purchase,
     Task,
@@ -144,7 +144,7 @@ def build_flow(task: Task) -> Dataflow:
         flow,
         brokers=[task.kafka],
         topics=[task.topic],
-        add_config={"fetch.wait.max.ms": str(FETCH_WAIT_MS)},
+        add_config={name: str(value) for name, value in FETCHING.items()},
         batch_size=BATCH_RECORDS_MAX,
     )
     read: KeyedStream[Read] = op.flat_map_batch("decode", source.oks, _decoded)

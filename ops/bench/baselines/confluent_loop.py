@@ -17,7 +17,7 @@ from ops.bench.baselines.customers import FIELDS, Customer, Scorer, advance
 from ops.bench.baselines.task import (
     COUNTED,
     CUSTOMER,
-    FETCH_WAIT_MS,
+    FETCHING,
     Purchase,
     Task,
     change_body,
@@ -46,7 +46,7 @@ class Loop:
                 "group.id": task.group,
                 "auto.offset.reset": "earliest",
                 "enable.auto.offset.store": False,
-                "fetch.wait.max.ms": FETCH_WAIT_MS,
+                **FETCHING,
             }
         )
         self._consumer.subscribe([task.topic])

@@ -16,7 +16,7 @@ from ops.bench.baselines.customers import Customer, split_moment
 from ops.bench.baselines.task import (
     COUNTED,
     CUSTOMER,
-    FETCH_WAIT_MS,
+    FETCHING,
     PACKED,
     Task,
     decode_purchase,
@@ -36,7 +36,7 @@ def run(task: Task) -> None:
             "bootstrap.servers": task.kafka,
             "group.id": task.group,
             "auto.offset.reset": "earliest",
-            "fetch.wait.max.ms": FETCH_WAIT_MS,
+            **FETCHING,
         }
     )
     consumer.subscribe([task.topic])

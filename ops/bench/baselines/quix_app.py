@@ -16,7 +16,7 @@ from ops.bench.baselines.customers import Customer, Scorer, split_moment
 from ops.bench.baselines.task import (
     COUNTED,
     CUSTOMER,
-    FETCH_WAIT_MS,
+    FETCHING,
     Card,
     Task,
     change_body,
@@ -107,7 +107,7 @@ def build(task: Task) -> Application:
         consumer_group=task.group,
         auto_offset_reset="earliest",
         commit_interval=COMMIT_SECONDS,
-        consumer_extra_config={"fetch.wait.max.ms": FETCH_WAIT_MS},
+        consumer_extra_config=FETCHING,
         producer_extra_config={"linger.ms": 1},
         consumer_poll_timeout=0.05,
         state_dir=task.folder,

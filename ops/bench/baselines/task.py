@@ -23,9 +23,14 @@ CUSTOMER = "customer:"
 PACKED = struct.Struct("<iiId")
 """The limit's customers: first day, last day, repeat purchase days, money after the first day."""
 
-# The one setting of librdkafka that all its users here share: the in-memory broker answers an idle fetch
-# only when its time is up. Everscore's worker waits as long (EVERSCORE_FETCH_MAX_WAIT_MS).
-FETCH_WAIT_MS = 20
+FETCHING = {
+    # The in-memory broker answers an idle fetch only when its time is up. Everscore's worker waits as long
+    # (EVERSCORE_FETCH_MAX_WAIT_MS).
+    "fetch.wait.max.ms": 20,
+    # With 100,000 records in its queue librdkafka rests for a second by default, and runs dry meanwhile.
+    "fetch.queue.backoff.ms": 10,
+}
+"""What all users of librdkafka here set."""
 
 
 class Card(msgspec.Struct, frozen=True):
