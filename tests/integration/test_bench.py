@@ -7,6 +7,7 @@ import json
 import pytest
 from confluent_kafka import Producer
 
+from ops.bench import scale, scale_jobs
 from ops.bench.baselines.task import CUSTOMER
 from ops.bench.checking import Oracles
 from ops.bench.contenders import Contender, Engines, choose
@@ -91,6 +92,22 @@ def _plant_change(broker: Broker, topic: str, customer_id: str) -> None:
     headers = [("ce_type", b"everscore.segment.changed.v1"), ("ce_id", b"planted")]
     producer.produce(topic, json.dumps(body).encode(), customer_id.encode(), headers=headers)
     assert producer.flush(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("question", "row"), [("cold", 1), ("rescore", 0)], ids=["restarted worker", "new scorecard"]
+)
+def test_scenario_of_scale_runs_to_its_end_and_is_found_right(
+    question: str, row: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale_jobs, "COLD", 500)
+    monkeypatch.setattr(scale, "_IDLE_SECONDS", 0.1)
+    scenario = scale_jobs.QUESTIONS[question]([500], 1)[row]
+    with running_broker(StackKind.EMBEDDED, StackSettings()) as broker:
+        found = scale.run_scenario(broker, scenario, "scenario")
+    assert 0 < found.count <= 500
+    assert found.per_second > 0
+    assert found.redis_bytes > 100
 
 
 def test_a_contender_that_ends_is_told_with_the_end_of_its_log() -> None:
