@@ -86,7 +86,7 @@ def _records(address: str, topic: str) -> Iterator[Message]:
 
 def read_hashes(redis: Redis) -> Iterator[tuple[str, dict[str, str]]]:
     """Every customer's hash, but for the packed ledger."""
-    for names in _pages(redis):
+    for names in pages(redis):
         with redis.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(name)
@@ -97,7 +97,7 @@ def read_hashes(redis: Redis) -> Iterator[tuple[str, dict[str, str]]]:
 
 def read_packed(redis: Redis) -> Iterator[tuple[str, bytes]]:
     """Every customer's packed state."""
-    for names in _pages(redis):
+    for names in pages(redis):
         values: Any = redis.mget(names)
         for name, value in zip(names, values, strict=True):
             yield _customer_id(name), value
@@ -107,7 +107,8 @@ def _customer_id(name: bytes) -> str:
     return name.decode().removeprefix(CUSTOMER)
 
 
-def _pages(redis: Redis) -> Iterator[list[bytes]]:
+def pages(redis: Redis) -> Iterator[list[bytes]]:
+    """Names of all customers' keys, page by page."""
     names = list(redis.scan_iter(f"{CUSTOMER}*", count=_PAGE))
     for start in range(0, len(names), _PAGE):
         yield names[start : start + _PAGE]

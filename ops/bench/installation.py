@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from redis import Redis
 
 from ops.bench.baselines.task import COUNTED
 from ops.bench.contenders import EVERSCORE, Contender, Engines
+from ops.bench.evidence import pages
 from ops.bench.job import PARTITIONS
 from ops.bench.servers import Broker, changes_partitions
 from ops.bench.usage import Usage, usage_of
@@ -34,6 +36,7 @@ from streams.settings import Settings
 NEVER_LEARN = 10**9
 _END_SECONDS_MAX = 30.0
 _LOG_LINES = 5
+_SAMPLE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,26 @@ class Installation:
         """Megabytes of Redis, as it counts them."""
         info: Any = self.redis.info("memory")
         return float(info["used_memory"]) / 2**20
+
+    def customer_bytes(self) -> tuple[float, float]:
+        """Bytes of Redis for the median customer and for the mean one, all in.
+
+        All in: with a customer's share of everything that is no customer's, such as the due queue.
+        """
+        info: Any = self.redis.info("memory")
+        count = 0
+        sizes: list[int] = []
+        for names in pages(self.redis):
+            count += len(names)
+            if len(sizes) < _SAMPLE:  # a page is a random sample: SCAN goes by hash
+                with self.redis.pipeline(transaction=False) as pipe:
+                    for name in names:
+                        pipe.memory_usage(name, samples=0)
+                    sizes += pipe.execute()
+        if not sizes:
+            return 0.0, 0.0
+        mean = (info["used_memory"] - info["used_memory_startup"]) / count
+        return median(sizes) - sum(sizes) / len(sizes) + mean, mean
 
     def end(self) -> None:
         """Let the contender end cleanly: what it has in hand goes out."""

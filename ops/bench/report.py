@@ -112,9 +112,9 @@ def _throughput_table(results: Results) -> Iterator[str]:
     yield ""
     yield (
         "| | events/s | Everscore is | worker CPU s | Redis CPU s | broker CPU s | Everscore takes of its "
-        "worker CPU | worker MB | Redis MB |"
+        "worker CPU | worker MB | Redis MB | Redis bytes of the median customer |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     columns: tuple[tuple[Callable[[Throughput], float], int], ...] = (
         (lambda run: run.cost.worker, 1),
         (lambda run: run.cost.redis, 1),
@@ -133,6 +133,7 @@ def _throughput_table(results: Results) -> Iterator[str]:
             "" if ours else _text(saved, 2, " ×"),
             _text(spread(runs, lambda run: run.worker_mb), 0),
             _text(spread(runs, lambda run: run.redis_mb), 0),
+            _text(spread(runs, lambda run: run.median_bytes), 0),
         ]
         yield f"| {' | '.join(cells)} |"
     yield ""

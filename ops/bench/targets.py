@@ -15,6 +15,10 @@ RATIOS = {"confluent": 1.4, "bytewax": 3.0, "quix": 4.0, "faust": 12.0, "limit":
 """Everscore's events per second must be so many times a contender's."""
 WORKER_CPU_MAX, REDIS_CPU_MAX = 14.0, 5.0
 """Seconds per million purchases."""
+MEDIAN_BYTES_MAX = 600.0
+"""Of Redis, all in, for the median customer."""
+MILLION_GB_MAX = 0.8
+"""Of Redis, for a million customers."""
 LATENCY_MS_MAX = {
     2_000.0: {"p50": 8.0, "p99": 25.0, "p99.9": 100.0},
     10_000.0: {"p99": 50.0},
@@ -93,6 +97,10 @@ def judge_targets(results: Results) -> Iterator[Target]:
             ("Redis", REDIS_CPU_MAX, spread(ours, lambda run: run.cost.redis)),
         ):
             yield _at_most(f"CPU s per 1M purchases, {what}", most, cost, 1)
+        bytes_each = spread(ours, lambda run: run.median_bytes)
+        yield _at_most("Redis bytes of the median customer", MEDIAN_BYTES_MAX, bytes_each, 0)
+        million = spread(ours, lambda run: run.mean_bytes * 1e6 / 1e9)
+        yield _at_most("Redis GB of a million such customers", MILLION_GB_MAX, million, 2)
     for rate, limits in LATENCY_MS_MAX.items():
         for name, most in limits.items():
             if rate in results.latency:

@@ -42,6 +42,8 @@ class Throughput:
         Until settled.
     worker_mb, redis_mb : float
         The worker's memory at its peak; Redis's in the end.
+    median_bytes, mean_bytes : float
+        Of Redis for a customer, all in.
     """
 
     events: int
@@ -50,6 +52,8 @@ class Throughput:
     cost: Cost
     worker_mb: float
     redis_mb: float
+    median_bytes: float
+    mean_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ def measure_throughput(installation: Installation, total: int, before: int = 0) 
         cost_of(first.uses, last.uses, events),
         last.uses.worker.peak_mb,
         installation.redis_mb(),
+        *installation.customer_bytes(),
     )
 
 

@@ -49,6 +49,7 @@ def test_every_contender_is_measured_and_the_oracles_agree() -> None:
         assert figures is not None
         assert figures.events_per_second > 0
         assert figures.worker_mb > 10
+        assert 50 < figures.median_bytes < figures.mean_bytes * 2
     ours = results.latency[100.0]["everscore"][0]
     assert ours is not None
     assert ours.changes > 100
