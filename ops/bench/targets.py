@@ -8,6 +8,7 @@ from statistics import median
 
 from ops.bench.contenders import EVERSCORE
 from ops.bench.latency import Latency
+from ops.bench.scale import Scaled
 from ops.bench.suite import Results
 from ops.bench.throughput import Throughput
 
@@ -23,6 +24,14 @@ LATENCY_MS_MAX = {
     2_000.0: {"p50": 8.0, "p99": 25.0, "p99.9": 100.0},
     10_000.0: {"p99": 50.0},
 }
+
+
+KNOWN_RATIO_MAX, WORKERS_RATIO_MAX = 1.2, 1.1
+"""Of the worker's CPU per purchase, most known customers by fewest, two workers by one."""
+RESCORE_SECONDS_MAX = 60.0
+"""CPU seconds of the worker for a million customers."""
+RESTING_CORES_MAX = 0.02
+"""Of the worker at rest, most known customers beyond fewest; ticks of the kernel's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,35 @@ def judge_targets(results: Results) -> Iterator[Target]:
                 runs = results.latency[rate].get(EVERSCORE.name, [])
                 what = f"{name} at {rate:,.0f} purchases/s, ms"
                 yield _at_most(what, most, percentile(runs, name), 1)
+
+    yield from _scale_targets(results.scale)
+
+
+def _scale_targets(runs: Sequence[Scaled]) -> Iterator[Target]:
+    """Of the questions that were asked of more than one size."""
+    known = [run for run in runs if run.question == "known"]
+    if len(known) > 1:
+        few, many = known[0], known[-1]
+        what = f"CPU per purchase among {many.row} by {few.row}"
+        yield _times(what, KNOWN_RATIO_MAX, few.worker_us, many.worker_us)
+        resting = many.idle_cores - few.idle_cores
+        what = f"cores for {many.row} at rest beyond {few.row}"
+        yield _at_most(what, RESTING_CORES_MAX, Spread.of([resting]), 2)
+    workers = [run for run in runs if run.question == "workers"]
+    if len(workers) > 1:
+        one, two = workers[0], workers[-1]
+        what = "CPU per purchase of two workers by one's"
+        yield _times(what, WORKERS_RATIO_MAX, one.worker_us, two.worker_us)
+    for run in runs:
+        if run.question == "rescore":
+            what = f"CPU s per 1M customers to re-score {run.row}"
+            yield _at_most(what, RESCORE_SECONDS_MAX, Spread.of([run.worker_us]), 1)
+
+
+def _times(what: str, wanted: float, base: float, found: float) -> Target:
+    times = found / base if base > 0 else None
+    measured = "–" if times is None else f"{times:.2f}"
+    return Target(what, f"≤ {wanted:g} ×", measured, None if times is None else times <= wanted)
 
 
 def _at_least(what: str, wanted: float, found: Spread | None) -> Target:

@@ -7,11 +7,16 @@ import pytest
 from typer.testing import CliRunner
 
 from ops.bench import scale_jobs
-from ops.bench.job import PARTITIONS
+from ops.bench.contenders import Engines
+from ops.bench.job import PARTITIONS, make_job
 from ops.bench.scale import Scaled, check_questions
 from ops.bench.scale_jobs import QUESTIONS
 from ops.bench.scale_report import scale_table
+from ops.bench.suite import Plan, Results
+from ops.bench.targets import judge_targets
 from ops.cli.main import app
+from ops.stack.at_hand import StackKind
+from ops.stack.settings import StackSettings
 from schemas.errors import ConfigurationError
 
 
@@ -87,10 +92,28 @@ def test_in_memory_broker_is_not_asked_for_scale():
     assert "--stack local" in ended.stderr
 
 
-def test_rows_are_compared_with_the_first_of_their_question():
-    def run(question, row, worker_us):
-        return Scaled(question, row, 1_000, 500.0, worker_us, 2.0, 100.0, 600.0, 0.01)
+def run(question, row, worker_us, idle_cores=0.01):
+    return Scaled(question, row, 1_000, 500.0, worker_us, 2.0, 100.0, 600.0, idle_cores)
 
+
+def test_targets_of_scale_compare_the_most_with_the_fewest():
+    plan = Plan(
+        StackKind.LOCAL, make_job(1, 10), (), Engines(), StackSettings(), throughput=False, rates=()
+    )
+    runs = [
+        run("known", "few", 10.0),
+        run("known", "some", 30.0),
+        run("known", "many", 12.5, 0.5),
+        run("workers", "one", 10.0),
+        run("workers", "two", 10.9),
+        run("rescore", "all", 61.0),
+    ]
+    found = [(t.measured, t.met) for t in judge_targets(Results(plan, scale=runs))]
+    assert found == [("1.25", False), ("0.49", False), ("1.09", True), ("61.0", False)]
+    assert list(judge_targets(Results(plan, scale=runs[:1]))) == []
+
+
+def test_rows_are_compared_with_the_first_of_their_question():
     runs = [run("known", "few", 10.0), run("known", "many", 12.0), run("skew", "plain", 50.0)]
     text = "\n".join(scale_table(runs))
     assert "| many | 1,000 | 500 | 12.0 | 1.20 |" in text
