@@ -1,49 +1,25 @@
 """How long a change takes from its purchase's production to whoever listens, at a steady rate.
 
-Owns the course of one such run: the contender is up before the clock runs, its first seconds do not
-count, and a contender that does not keep up is called saturated instead of slow.
+Owns which changes count: the contender is up before the clock runs, its first seconds do not count,
+and a contender that does not keep up is called saturated instead of slow.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.bench.contenders import REPOSITORY
+from ops.bench.flow import rows_of, send_steadily
 from ops.bench.installation import Installation
 from ops.bench.job import Job
-from ops.bench.listener import Listening
-from ops.bench.pacer import Pace
 from ops.bench.throughput import Cost, cost_of, until_counted
-from ops.stack.at_hand import StackKind
-from ops.stack.processes import launcher
-from schemas.errors import PipelineError
 
 WARM_UP_PURCHASES = 200
 """In the topic before the clock runs: whoever has counted them is up."""
-# Of a producer that cares for latency; librdkafka's default is 5. The in-memory broker hands out one
-# message set per fetch, however small: there it takes fuller ones to get anywhere.
-_LINGER_MS = {StackKind.LOCAL: 1.0, StackKind.EMBEDDED: 25.0}
-_BEHIND_SECONDS_MAX = 10.0  # after the last purchase; who needs longer has not kept up
-_ARRIVAL_SECONDS = 1.0  # for the last changes to arrive
-_LOOK_SECONDS = 0.01
-_PROCESS_SECONDS_MAX = 300.0
 EDGES_MS = (1, 2, 3, 4, 6, 8, 12, 16, 25, 35, 50, 75, 100, 150, 250, 500, 1_000, 10_000)
 """Upper edges of the histogram's bins."""
-
-
-class HelperError(PipelineError):
-    """The process that sends or that listens has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,26 +100,10 @@ def measure_latency(installation: Installation, job: Job, course: Course) -> Lat
         The contender does not count, has ended, or a helper has.
     """
     until_counted(installation, WARM_UP_PURCHASES)
-    settings = installation.settings
-    with tempfile.TemporaryDirectory(prefix="everscore-bench-") as made:
-        times, arrivals = Path(made) / "times.npy", Path(made) / "arrivals.npy"
-        pace = Pace(
-            settings.kafka, settings.transactions_topic, job.copies,
-            WARM_UP_PURCHASES, len(job), course.rate, _LINGER_MS[installation.broker.kind], str(times),
-        )  # fmt: skip
-        listening = Listening(settings.kafka, settings.changes_topic, str(arrivals))
-        with _helper("listener", listening) as listener:
-            with _helper("pacer", pace) as pacer:
-                before = installation.uses()
-                _tell(pacer, "begin\n")
-                _await(pacer, "pacer")
-            kept_up = _catches_up(installation, len(job))
-            after, counted = installation.uses(), installation.counted()
-            time.sleep(_ARRIVAL_SECONDS)
-            listener.communicate(timeout=_PROCESS_SECONDS_MAX)
-        cost = cost_of(before, after, counted - WARM_UP_PURCHASES)
-        measured = latencies_ms(job, np.load(times), np.load(arrivals), course.begins)
-    return summarise(measured, course.rate, cost, kept_up=kept_up)
+    seen = send_steadily(installation, job, WARM_UP_PURCHASES, course.rate)
+    cost = cost_of(seen.before, seen.after, seen.counted - WARM_UP_PURCHASES)
+    measured = latencies_ms(job, seen.times, seen.arrivals, course.begins)
+    return summarise(measured, course.rate, cost, kept_up=seen.kept_up)
 
 
 def latencies_ms(
@@ -153,21 +113,15 @@ def latencies_ms(
 
     Parameters
     ----------
-    times : int64, shape (purchases sent,)
-        Nanoseconds.
-    arrivals : int64, shape (changes, 3)
-        Nanoseconds, partition, offset.
+    times, arrivals : int64
+        See `Observed`; of the rows from `WARM_UP_PURCHASES` on.
     begins : int
         Row of the job from which on changes count.
     """
-    at, partitions, offsets = arrivals.T
-    rows = np.empty(len(arrivals), dtype=np.int64)
-    for partition, places in enumerate(job.rows_by_partition):
-        here = partitions == partition
-        rows[here] = places[offsets[here]]
+    rows = rows_of(job, arrivals)
     counts = rows >= begins
     produced = times[rows[counts] - WARM_UP_PURCHASES]
-    found: NDArray[np.float64] = (at[counts] - produced) / 1e6
+    found: NDArray[np.float64] = (arrivals[counts, 0] - produced) / 1e6
     return found
 
 
@@ -179,48 +133,3 @@ def summarise(measured: NDArray[np.float64], rate: float, cost: Cost, *, kept_up
     bins = np.searchsorted(EDGES_MS, measured)
     histogram = np.bincount(bins, minlength=len(EDGES_MS) + 1).tolist()
     return Latency(rate, len(measured), p50, p99, p999, float(measured.max()), histogram, cost)
-
-
-def _catches_up(installation: Installation, total: int) -> bool:
-    deadline = time.monotonic() + _BEHIND_SECONDS_MAX
-    while installation.counted() < total or not installation.published():
-        installation.check()
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_LOOK_SECONDS)
-    return True
-
-
-@contextmanager
-def _helper(name: str, told: msgspec.Struct) -> Iterator[subprocess.Popen[str]]:
-    """A process of ours that is ready; gone afterwards."""
-    words = [sys.executable, "-m", f"ops.bench.{name}", msgspec.json.encode(told).decode()]
-    with subprocess.Popen(  # noqa: S603 - our own words only
-        [*launcher(), *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    ) as process:
-        try:
-            if process.stdout is None or process.stdout.readline() != "ready\n":
-                raise HelperError(f"The benchmark's {name} did not start.")
-            yield process
-            if process.returncode != 0:
-                raise HelperError(f"The benchmark's {name} ended with code {process.returncode}.")
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
-def _tell(process: subprocess.Popen[str], word: str) -> None:
-    if process.stdin is not None:
-        process.stdin.write(word)
-        process.stdin.flush()
-
-
-def _await(process: subprocess.Popen[str], name: str) -> None:
-    try:
-        process.wait(_PROCESS_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        raise HelperError(f"The benchmark's {name} does not end.") from None
