@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from ops.bench.checking import Oracles
 from ops.bench.contenders import EVERSCORE, Engines
+from ops.bench.flow import rows_of, send_steadily
 from ops.bench.installation import Installation, installed
 from ops.bench.rescoring import publish_new_scorecard, rescored, verify
 from ops.bench.scale_jobs import QUESTIONS, Scenario
@@ -22,6 +25,7 @@ SIZES = (1_000, 100_000, 1_000_000)
 """Known customers; 3,000,000 take the better part of an hour, and 10 GB."""
 _LOOK_SECONDS = 0.05
 _IDLE_SECONDS = 5.0
+_WARM_UP_SECONDS, _UNDISTURBED_SECONDS = 5.0, 10.0
 _SETTLED_SECONDS_MAX = 600.0
 
 
@@ -33,6 +37,7 @@ class Cost:
     worker: float
     redis: float
     count: int
+    p99_ms: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Scaled:
         Of the worker, afterwards, while nothing happens and everybody rests.
     redis_bytes : float
         Per known customer, everything in Redis.
+    p99_ms : (float, float) or None
+        From production to change, before and during what was measured, where purchases flow.
     """
 
     question: str
@@ -58,6 +65,7 @@ class Scaled:
     worker_mb: float
     redis_bytes: float
     idle_cores: float
+    p99_ms: tuple[float, float] | None = None
 
 
 @dataclass
@@ -162,13 +170,17 @@ def run_scenario(broker: Broker, scenario: Scenario, name: str) -> Scaled:
         peak,
         redis_mb * 2**20 / len(set(scenario.job.customer_ids)),
         idle,
+        cost.p99_ms,
     )
 
 
 def _measure(broker: Broker, scenario: Scenario, installation: Installation, topic: str) -> Cost:
     if scenario.rescores:
-        count = len(set(scenario.job.customer_ids))
-        return _until(installation, count, lambda: publish_new_scorecard(installation), rescored)
+        if scenario.live_rate:
+            return _rescore_live(scenario, installation)
+        return _until(
+            installation, scenario.before, lambda: publish_new_scorecard(installation), rescored
+        )
     if scenario.due:
         return _until(
             installation,
@@ -187,6 +199,41 @@ def _measure(broker: Broker, scenario: Scenario, installation: Installation, top
     per = found.events / 1e6
     seconds = found.events / found.settled_per_second
     return Cost(seconds, found.cost.worker * per, found.cost.redis * per, found.events)
+
+
+def _rescore_live(scenario: Scenario, installation: Installation) -> Cost:
+    """A new scorecard while purchases flow, and what their changes feel of it."""
+    costs: list[Cost] = []
+    moments: list[int] = []
+
+    def meanwhile() -> None:
+        time.sleep(_WARM_UP_SECONDS)
+        moments.append(time.monotonic_ns())
+        time.sleep(_UNDISTURBED_SECONDS)
+        moments.append(time.monotonic_ns())
+        costs.append(
+            _until(
+                installation,
+                scenario.before,
+                lambda: publish_new_scorecard(installation),
+                rescored,
+            )
+        )
+        moments.append(time.monotonic_ns())
+
+    job, before = scenario.job, scenario.before
+    seen = send_steadily(installation, job, before, scenario.live_rate, meanwhile)
+    if not seen.kept_up:
+        raise ScaleError(f"{scenario.live_rate:,.0f} purchases a second were too many.")
+    produced = seen.times[rows_of(job, seen.arrivals) - before]
+    waited = (seen.arrivals[:, 0] - produced) / 1e6
+    begin, published, done = moments
+    undisturbed = waited[(produced >= begin) & (produced < published)]
+    disturbed = waited[(produced >= published) & (produced < done)]
+    if not len(undisturbed) or not len(disturbed):
+        raise ScaleError("No purchase was made while the scorecard came into use.")
+    p99 = float(np.percentile(undisturbed, 99)), float(np.percentile(disturbed, 99))
+    return replace(costs[0], p99_ms=p99)
 
 
 def _until(

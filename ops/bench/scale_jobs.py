@@ -27,6 +27,7 @@ ACTIVE = 1_000
 ACTIVE_PURCHASES = 40
 DUE = 20_000
 COLD = 50_000
+LIVE_RATE, LIVE_SECONDS = 2_000.0, 90.0
 HOT_SHARE = 10
 """Every so manyth purchase is the hot customer's."""
 
@@ -49,7 +50,9 @@ class Scenario:
     due : int
         Customers whom silence moves while it is measured.
     rescores : bool
-        What is measured is a new scorecard, and no purchase.
+        What is measured is a new scorecard.
+    live_rate : float
+        Purchases a second that flow meanwhile: those after the first `before`.
     """
 
     question: str
@@ -60,6 +63,7 @@ class Scenario:
     workers: int = 1
     due: int = 0
     rescores: bool = False
+    live_rate: float = 0.0
 
 
 def _purchase(number: int, customer_id: str, day: float) -> SourceTransaction:
@@ -117,11 +121,23 @@ def cold_cache(sizes: Sequence[int]) -> list[Scenario]:
 
 
 def new_scorecards(sizes: Sequence[int]) -> list[Scenario]:
-    """A new scorecard for so many customers at rest."""
+    """A new scorecard for so many customers at rest, alone and while others buy."""
     found = []
     for size in sizes:
-        job = _together(_resting(size, 0))
-        found.append(Scenario("rescore", f"{size:,} customers", job, len(job), rescores=True))
+        resting = _resting(size, 0)
+        live = [(f"buys-{number}", 1.0) for number in range(int(LIVE_RATE * LIVE_SECONDS))]
+        row = f"{size:,} customers"
+        found += [
+            Scenario("rescore", row, _together(resting), size, rescores=True),
+            Scenario(
+                "rescore",
+                f"{row}, and {LIVE_RATE:,.0f} new ones a second",
+                _together(resting, live),
+                size,
+                rescores=True,
+                live_rate=LIVE_RATE,
+            ),
+        ]
     return found
 
 

@@ -35,9 +35,9 @@ def _question(question: str, runs: Sequence[Scaled]) -> Iterator[str]:
     yield ""
     yield (
         "| | count | a second | worker CPU µs | × | Redis CPU µs | worker MB | Redis bytes per customer | "
-        "worker's cores at rest |"
+        "worker's cores at rest | p99 before and meanwhile, ms |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     first = runs[0].worker_us
     for run in runs:
         times = f"{run.worker_us / first:.2f}" if first > 0 else "–"
@@ -51,6 +51,7 @@ def _question(question: str, runs: Sequence[Scaled]) -> Iterator[str]:
             f"{run.worker_mb:.0f}",
             f"{run.redis_bytes:.0f}",
             f"{run.idle_cores:.2f}",
+            "–" if run.p99_ms is None else f"{run.p99_ms[0]:.1f}, {run.p99_ms[1]:.1f}",
         ]
         yield f"| {' | '.join(cells)} |"
     yield ""

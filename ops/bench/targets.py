@@ -30,6 +30,8 @@ KNOWN_RATIO_MAX, WORKERS_RATIO_MAX = 1.2, 1.1
 """Of the worker's CPU per purchase, most known customers by fewest, two workers by one."""
 RESCORE_SECONDS_MAX = 60.0
 """CPU seconds of the worker for a million customers."""
+LIVE_P99_RATIO_MAX = 2.0
+"""Of changes by purchases, while customers are re-scored, by before."""
 RESTING_CORES_MAX = 0.02
 """Of the worker at rest, most known customers beyond fewest; ticks of the kernel's clock."""
 
@@ -136,7 +138,10 @@ def _scale_targets(runs: Sequence[Scaled]) -> Iterator[Target]:
         what = "CPU per purchase of two workers by one's"
         yield _times(what, WORKERS_RATIO_MAX, one.worker_us, two.worker_us)
     for run in runs:
-        if run.question == "rescore":
+        if run.p99_ms is not None:
+            what = f"p99 meanwhile by p99 before: {run.row}"
+            yield _times(what, LIVE_P99_RATIO_MAX, *run.p99_ms)
+        elif run.question == "rescore":
             what = f"CPU s per 1M customers to re-score {run.row}"
             yield _at_most(what, RESCORE_SECONDS_MAX, Spread.of([run.worker_us]), 1)
 

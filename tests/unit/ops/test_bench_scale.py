@@ -1,6 +1,7 @@
 """Jobs that ask one question each, and the account of the answers."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ def _small(monkeypatch):
     monkeypatch.setattr(scale_jobs, "ACTIVE", 20)
     monkeypatch.setattr(scale_jobs, "DUE", 50)
     monkeypatch.setattr(scale_jobs, "COLD", 30)
+    monkeypatch.setattr(scale_jobs, "LIVE_RATE", 10.0)
 
 
 @pytest.mark.parametrize("question", ["known", "sweep", "cold", "rescore"])
@@ -107,9 +109,16 @@ def test_targets_of_scale_compare_the_most_with_the_fewest():
         run("workers", "one", 10.0),
         run("workers", "two", 10.9),
         run("rescore", "all", 61.0),
+        replace(run("rescore", "live", 99.0), p99_ms=(10.0, 19.0)),
     ]
     found = [(t.measured, t.met) for t in judge_targets(Results(plan, scale=runs))]
-    assert found == [("1.25", False), ("0.49", False), ("1.09", True), ("61.0", False)]
+    assert found == [
+        ("1.25", False),
+        ("0.49", False),
+        ("1.09", True),
+        ("61.0", False),
+        ("1.90", True),
+    ]
     assert list(judge_targets(Results(plan, scale=runs[:1]))) == []
 
 
