@@ -1,4 +1,4 @@
-"""Listens to a topic of changes and notes when each arrives, from a process of its own.
+"""Listens to a topic of changes, from where it ends, and notes when each arrives, from a process of its own.
 
 `python -m ops.bench.listener '<Listening as JSON>'` listens until its standard input ends. It is what
 an offer engine would be: a plain consumer that waits for nothing.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 _POLL_SECONDS = 0.1
 _REQUEST_SECONDS_MAX = 30.0
@@ -60,9 +60,11 @@ def listen(listening: Listening, over: threading.Event) -> list[tuple[int, bytes
         }
     )
     found = consumer.list_topics(listening.topic, _REQUEST_SECONDS_MAX).topics[listening.topic]
-    consumer.assign(
-        [TopicPartition(listening.topic, number, OFFSET_BEGINNING) for number in found.partitions]
-    )
+    # Where the topic ends now, asked for: OFFSET_END would be looked up when the first changes are there.
+    partitions = [TopicPartition(listening.topic, number) for number in found.partitions]
+    for partition in partitions:
+        _, partition.offset = consumer.get_watermark_offsets(partition, _REQUEST_SECONDS_MAX)
+    consumer.assign(partitions)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     taken: list[tuple[int, bytes]] = []

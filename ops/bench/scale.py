@@ -225,8 +225,10 @@ def _rescore_live(scenario: Scenario, installation: Installation) -> Cost:
     seen = send_steadily(installation, job, before, scenario.live_rate, meanwhile)
     if not seen.kept_up:
         raise ScaleError(f"{scenario.live_rate:,.0f} purchases a second were too many.")
-    produced = seen.times[rows_of(job, seen.arrivals) - before]
-    waited = (seen.arrivals[:, 0] - produced) / 1e6
+    rows = rows_of(job, seen.arrivals)
+    live = rows >= before
+    produced = seen.times[rows[live] - before]
+    waited = (seen.arrivals[live, 0] - produced) / 1e6
     begin, published, done = moments
     undisturbed = waited[(produced >= begin) & (produced < published)]
     disturbed = waited[(produced >= published) & (produced < done)]
