@@ -5,6 +5,7 @@ Owns which purchases, in which order, with which bytes and on which partition. K
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -81,6 +82,26 @@ class Job:
             self.purchases[:count],
             self.values[:count],
             self.partitions[:count],
+        )
+
+    def spanning(self, count: int) -> Job:
+        """So many purchases over as much of the history as possible: of as few copies as it takes.
+
+        The beginning of many copies would be new customers only, whom nothing ever happens to.
+        """
+        each = len(self) / self.copies
+        copies = min(self.copies, math.ceil(count / each))
+        rows = [
+            row
+            for row, name in enumerate(self.customer_ids)
+            if int(name.rpartition("-")[2]) < copies
+        ][:count]
+        return Job(
+            copies,
+            [self.customer_ids[row] for row in rows],
+            [self.purchases[row] for row in rows],
+            [self.values[row] for row in rows],
+            self.partitions[rows],
         )
 
 

@@ -154,7 +154,8 @@ def _latency_table(
     yield (
         "Milliseconds from handing a purchase to its producer to the arrival of its change at a plain "
         f"consumer, both processes of their own; {results.plan.seconds:g} s after a warm-up of "
-        f"{results.plan.warm_up_seconds:g} s."
+        f"{results.plan.warm_up_seconds:g} s. Of as few copies of CDNOW as give so many purchases, so that "
+        "customers come again and fall silent meanwhile."
     )
     yield ""
     yield "| | p50 | p99 | p99.9 | most | kept up | worker CPU s per 1M |"

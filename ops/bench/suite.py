@@ -124,7 +124,7 @@ def run_suite(plan: Plan, say: Say) -> Results:
         began=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     stages = [_Stage(plan, plan.job, None)] if plan.throughput else []
-    stages += [_Stage(plan, plan.job.first(c.purchases), c) for c in plan.courses()]
+    stages += [_Stage(plan, plan.job.spanning(c.purchases), c) for c in plan.courses()]
     for number, broker in enumerate(_brokers(plan)) if stages else ():
         results.broker = broker.described
         results.busy.append(busy_cores())

@@ -56,6 +56,18 @@ def test_first_of_a_job_is_its_beginning_and_never_more_than_it_has():
     assert len(job.first(1_000)) == 100
 
 
+def test_part_that_spans_the_history_has_as_few_copies_as_it_takes():
+    job = make_job(4, 400)
+    part = job.spanning(150)
+    assert (part.copies, len(part)) == (2, 150)
+    assert {name[-1] for name in part.customer_ids} == {"0", "1"}
+    assert part.purchases[-1].occurred_at >= job.first(150).purchases[-1].occurred_at
+    for name, value, partition in zip(part.customer_ids, part.values, part.partitions, strict=True):
+        assert f'"{name}"'.encode() in value
+        assert partition == home_partition(name, PARTITIONS)
+    assert job.spanning(400).values == job.values
+
+
 @pytest.mark.parametrize(("copies", "events"), [(0, None), (1_001, None), (1, 0), (1, -5)])
 def test_a_job_of_nothing_is_refused_by_its_number(copies, events):
     with pytest.raises(ConfigurationError, match=f"{copies if events is None else events} "):
