@@ -13,7 +13,9 @@ from pathlib import Path
 from ops.bench.contenders import Contender, Engines
 from ops.doctor.software import not_compiled
 from ops.embedded.redis_server import redis_executable
+from schemas.errors import ConfigurationError
 
+_STAT = Path("/proc/stat")
 _SAMPLE_SECONDS = 2.0
 _ASK_SECONDS_MAX = 60.0
 _OURS = ("aiokafka", "confluent-kafka", "faust-streaming", "hiredis", "msgspec", "numpy", "redis")
@@ -21,7 +23,17 @@ _IDLE, _IOWAIT = 3, 4  # of the numbers in the first line of /proc/stat
 
 
 def describe_machine() -> str:
-    """The machine, in a few words."""
+    """The machine, in a few words.
+
+    Raises
+    ------
+    ConfigurationError
+        It is no Linux: nothing here would count CPU seconds.
+    """
+    if not _STAT.exists():
+        raise ConfigurationError(
+            f"There is no {_STAT}.", hint="The benchmark counts CPU seconds there; run it on Linux."
+        )
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     name = next(
         (
@@ -84,5 +96,5 @@ def busy_cores(seconds: float = _SAMPLE_SECONDS) -> float:
 
 
 def _ticks() -> list[int]:
-    first = Path("/proc/stat").read_text().partition("\n")[0]
+    first = _STAT.read_text().partition("\n")[0]
     return [int(ticks) for ticks in first.split()[1:9]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ops.bench.installation import Installation, Uses
@@ -10,6 +11,7 @@ from schemas.errors import PipelineError
 
 _LOOK_SECONDS = 0.01
 _STALLED_SECONDS = 60.0  # Quix Streams' first checkpoint takes some five
+_SETTLED_SECONDS_MAX = 600.0  # a worker whose sweeps lag behind its counting
 _EVENTS = 1_000_000
 
 
@@ -82,11 +84,9 @@ def measure_throughput(installation: Installation, total: int, before: int = 0) 
     """
     first = _first_look(installation, total, before)
     until_counted(installation, total)
-    while not installation.published():
-        time.sleep(_LOOK_SECONDS)
+    _until(installation, installation.published, "publish all changes")
     published_at = time.monotonic()
-    while not installation.settled():
-        time.sleep(_LOOK_SECONDS)
+    _until(installation, installation.settled, "do all that silence was due to")
     last = _look(installation)
     events = total - first.counted
     return Throughput(
@@ -146,6 +146,17 @@ def until_counted(installation: Installation, total: int) -> None:
         elif time.monotonic() - since > _STALLED_SECONDS:
             raise _stalled(installation, counted, total)
         installation.check()
+        time.sleep(_LOOK_SECONDS)
+
+
+def _until(installation: Installation, done: Callable[[], bool], what: str) -> None:
+    """Wait for what comes after the counting."""
+    deadline = time.monotonic() + _SETTLED_SECONDS_MAX
+    while not done():
+        installation.check()
+        if time.monotonic() > deadline:
+            name = installation.contender.name
+            raise StalledError(f"{name} does not {what}: {installation.log()}")
         time.sleep(_LOOK_SECONDS)
 
 

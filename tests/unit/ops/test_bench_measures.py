@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from ops.bench.latency import (
     summarise,
 )
 from ops.bench.listener import caused_by_purchases
+from ops.bench.pacer import Pace, Records, send
 from ops.bench.report import render
 from ops.bench.suite import Plan, Results, run_suite
 from ops.bench.targets import Spread, events_per_second, judge_targets, percentile, ratio
@@ -89,6 +91,37 @@ def test_latency_is_from_each_purchases_own_production_and_skips_the_warm_up():
     first = WARM_UP_PURCHASES + 100
     assert sorted(found.tolist()) == [float(row) for row in range(first, len(job))]
     assert set(job.partitions[:first].tolist()) == set(range(PARTITIONS))
+
+
+class Sent:
+    """A producer that keeps what it is given, and is full now and then."""
+
+    def __init__(self):
+        self.records, self.refusals = [], 0
+
+    def produce(self, topic, value, key, partition, on_delivery):
+        if len(self.records) % 10 == 9 and self.refusals < len(self.records):
+            self.refusals += 10
+            raise BufferError
+        self.records.append((topic, value, key, partition))
+
+    def poll(self, seconds):
+        return 0
+
+
+def test_pacer_sends_every_record_in_order_where_the_job_has_it():
+    job = make_job(1, 60)
+    records = Records(job.keys, job.values, job.partitions.tolist())
+    producer = Sent()
+    times = send(Pace("", "topic", "", 20_000.0, 1.0, ""), records, producer)
+    assert producer.refusals
+    assert producer.records == [
+        ("topic", value, key, partition)
+        for key, value, partition in zip(job.keys, job.values, job.partitions, strict=True)
+    ]
+    assert len(times) == 60
+    assert (times > 0).all()
+    assert (np.diff(times) >= 0).all()
 
 
 def test_changes_by_silence_have_no_latency():
@@ -177,6 +210,15 @@ def test_contenders_are_chosen_by_name_in_the_order_of_the_report():
     assert [c.name for c in choose(["limit", "everscore"])] == ["everscore", "limit"]
     assert choose([]) == CONTENDERS
     assert EVERSCORE in CONTENDERS
+
+
+def test_engines_keep_the_environment_of_their_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "python").symlink_to(sys.executable)
+    engines = Engines(Path("python"))
+    assert engines.python == str(tmp_path / "python")
+    assert engines.without(choose(["everscore"])) == ()
+    assert Engines().python == sys.executable
 
 
 def test_engines_of_no_python_are_said_to_be_so(tmp_path):
