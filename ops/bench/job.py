@@ -20,7 +20,7 @@ from streams.homes import home_partitions
 PARTITIONS = 4
 COPIES = 8
 COPIES_MAX = 1_000
-"""557 million purchases would not fit into memory either."""
+"""70 million purchases: more is a typing error."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ops.bench.throughput import StalledError, measure_throughput, until_counted
 from schemas.errors import ConfigurationError, PipelineError
 
 SIZES = (1_000, 100_000, 1_000_000)
-"""Known customers; 3,000,000 take the better part of an hour, and 10 GB."""
+"""Known customers."""
 _LOOK_SECONDS = 0.05
 _IDLE_SECONDS = 5.0
 _WARM_UP_SECONDS, _UNDISTURBED_SECONDS = 5.0, 10.0

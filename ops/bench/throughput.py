@@ -10,7 +10,7 @@ from ops.bench.installation import Installation, Uses
 from schemas.errors import PipelineError
 
 _LOOK_SECONDS = 0.01
-_STALLED_SECONDS = 60.0  # Quix Streams' first checkpoint takes some five
+_STALLED_SECONDS = 60.0  # a start, with its imports and its place in the group, takes up to ten
 _SETTLED_SECONDS_MAX = 600.0  # a worker whose sweeps lag behind its counting
 _EVENTS = 1_000_000
 

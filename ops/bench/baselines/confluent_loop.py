@@ -25,7 +25,7 @@ from ops.bench.baselines.task import (
     read_task,
 )
 
-# 500 costs a tenth more per purchase, 5,000 brings nothing more.
+# With 500 the worker's CPU per purchase is 13 % more, with 5,000 the same.
 BATCH_RECORDS_MAX = 2_000
 # How long a batch waits to be full: half of it is added to the latency at low rates.
 BATCH_SECONDS_MAX = 0.01
