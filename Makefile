@@ -2,9 +2,10 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3.11)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+ENGINES := .venv-bench
 READY  := $(VENV)/.ready
 
-.PHONY: demo test fuzz chaos soak docker-test services images lint schemas lock clean
+.PHONY: demo test bench fuzz chaos soak docker-test services images lint schemas lock clean
 
 $(READY): requirements.lock pyproject.toml $(wildcard */*.pyx)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -17,6 +18,14 @@ demo: $(READY)  ## 69,659 real purchases become living segments; KEEP=1 leaves i
 
 test: $(READY)  ## unit, property, parity, contract and integration tests
 	$(BIN)/python -m pytest $(ARGS)
+
+$(ENGINES)/.ready: requirements-bench.lock
+	@test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES)
+	@$(ENGINES)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+bench: $(READY) $(ENGINES)/.ready  ## the worker beside what one would use instead; ARGS="--stack embedded --runs 3" for less
+	$(BIN)/everscore bench --engines $(ENGINES)/bin/python $(ARGS)
 
 fuzz: $(READY)  ## 1,000,000 malformed payloads through the decoder, 100,000 through Kafka, a worker and Redis; SEED=5 for others
 	FUZZ_SEED=$(or $(SEED),4) FUZZ_PAYLOADS=1000000 FUZZ_RECORDS=100000 \
@@ -46,9 +55,11 @@ lint: $(READY)  ## formatting, lint, types and the layering contract
 schemas: $(READY)  ## regenerate schemas/json from the models
 	$(BIN)/python -m schemas.export
 
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:  ## resolve the exact versions again (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--all-extras --no-header -o requirements.lock pyproject.toml
+	uv pip compile $(LOCK) $(addprefix --extra ,build dev docker embedded files security) -o requirements.lock pyproject.toml
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
+		| uv pip compile $(LOCK) -o requirements-bench.lock -
 
 clean:
-	rm -rf $(VENV) .everscore build *.egg-info
+	rm -rf $(VENV) $(ENGINES) .everscore build *.egg-info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from ops.cli.bench import bench
 from ops.cli.customers import explain, lookup
 from ops.cli.demo import demo
 from ops.cli.dlq import dlq
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for run in (demo, worker, replay, lookup, explain, tail, verify, rebuild, erase, doctor):
+for run in (demo, worker, replay, lookup, explain, tail, verify, rebuild, erase, bench, doctor):
     app.command()(run)
 app.add_typer(dlq, name="dlq")
 app.add_typer(stack, name="stack")

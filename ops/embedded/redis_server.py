@@ -101,6 +101,13 @@ class EmbeddedRedis:
             raise ConfigurationError("The embedded Redis is not running.")
         return f"redis://{_HOST}:{self._port}/0"
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        if self._process is None:
+            raise ConfigurationError("The embedded Redis is not running.")
+        return self._process.pid
+
     def start(self) -> Self:
         """Start the server and wait until it answers."""
         executable = redis_executable()

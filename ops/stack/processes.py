@@ -126,7 +126,7 @@ class ServerProcess:
             file.truncate(0)  # whoever looks now shall not find the process before
             _reap()
             process = subprocess.Popen(  # noqa: S603 - our own words only
-                [*(_launcher() if with_us else []), *command],
+                [*(launcher() if with_us else []), *command],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -201,7 +201,7 @@ def _reap() -> None:
             del _children[pid]
 
 
-def _launcher() -> list[str]:
+def launcher() -> list[str]:
     """Words to put before the command so that the server dies with us, where that is possible."""
     # The parent of a process is the thread that started it; another thread may end before us.
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():

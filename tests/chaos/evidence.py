@@ -8,10 +8,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from ops.oracle.history import Read
+from ops.oracle.transaction import Transaction
 from tests.chaos.oracle import Evidence, Letter, Told
-from tests.chaos.oracle_history import Read
 from tests.chaos.place import PARTITIONS, Place
-from tests.chaos.transactions import Outgoing, Transaction
+from tests.chaos.transactions import Outgoing
 
 _PAGE = 500
 _LETTER = "__everscore.error."

@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.oracle_fields import (
-    ALIVE_MAX,
-    MOMENT_US_MAX,
-    field_differences,
-    micros,
-    same_moment,
-)
-from tests.chaos.oracle_history import Change, Customer, Partition, Read
-from tests.chaos.oracle_model import Card
+from ops.oracle.fields import change_differences, field_differences, micros
+from ops.oracle.history import Customer, Partition, Read
+from ops.oracle.model import Card
 
 _UNDECIDED_SHARE_MAX = 0.005  # of customers: in rows of late events two in five thousand
 _SAID_MAX = 40  # differences kept in words; all are counted
@@ -231,20 +225,10 @@ def _compare_changes(
     for change, body in told:
         if not 0 < body["sequence"] <= len(customer.changes):
             continue  # said above
-        for what in _change_differences(customer.changes[body["sequence"] - 1], change, body):
+        for what in change_differences(
+            customer.changes[body["sequence"] - 1], change.change_type, body
+        ):
             verdict.note("mismatches", f"{customer_id}, change {body['sequence']}: {what}")
-
-
-def _change_differences(expected: Change, told: Told, body: Mapping[str, Any]) -> Iterator[str]:
-    if told.change_type != f"everscore.{expected.kind}.changed.v1":
-        yield f"type is {told.change_type}, not {expected.kind}"
-    for name in ("previous", "current", "cause"):
-        if body[name] != getattr(expected, name):
-            yield f"{name} is {body[name]!r}, not {getattr(expected, name)!r}"
-    if not same_moment(micros(body["occurred_at"]), expected.occurred_us, MOMENT_US_MAX):
-        yield f"occurred_at is {body['occurred_at']}, not {expected.occurred_us} µs"
-    if not abs(body["prob_alive"] - (expected.alive or 0.0)) <= ALIVE_MAX:
-        yield f"prob_alive is {body['prob_alive']}, not {expected.alive}"
 
 
 def _compare_letters(evidence: Evidence, verdict: Verdict) -> None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from ops.demo_servers import settings_for
+from ops.oracle.fields import micros
 from ops.stack.topics import apart, declared_topics, ensure_topics
 from streams.settings import Settings
 from tests.chaos.kafka import ChaosKafka
-from tests.chaos.oracle_fields import micros
 from tests.chaos.redis_server import ChaosRedis
 
 PARTITIONS = 6

@@ -14,7 +14,8 @@ from random import Random
 
 from confluent_kafka import KafkaException, Producer
 
-from tests.chaos.transactions import Transaction, outgoing
+from ops.oracle.transaction import Transaction
+from tests.chaos.transactions import outgoing
 
 _FIRST_DAY = 12_000  # 2002: an hour takes five years
 _SECONDS_PER_DAY = 2.0

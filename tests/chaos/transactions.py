@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from random import Random
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from ops.oracle.transaction import Transaction
+
 _FIRST_DAY = 19_700  # 2023-12-09: long past, so that partitions go by event time, never by the wall
 _DAYS = 420  # of history whatever the count: silence has work to do
 _DAY_US = 86_400_000_000
@@ -20,30 +20,6 @@ _POISON_SHARE = 0.01
 _DUPLICATE_SHARE, _DUPLICATE_BACK_MAX = 0.10, 2_000
 _SHUFFLED_SHARE, _SHUFFLED_BY_MAX = 0.20, 300
 _LATE_SHARE = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """One purchase or refund; money in 1/10,000 major units, time in microseconds since 1970 UTC."""
-
-    transaction_id: str
-    customer_id: str
-    occurred_us: int
-    units: int
-    is_refund: bool
-
-    @property
-    def value(self) -> bytes:
-        """The record, as a producer writes it."""
-        moment = _EPOCH + timedelta(microseconds=self.occurred_us)
-        fields = {
-            "transaction_id": self.transaction_id,
-            "customer_id": self.customer_id,
-            "occurred_at": moment.isoformat(timespec="microseconds"),
-            "amount": f"{self.units // 10_000}.{self.units % 10_000:04d}",
-            "kind": "refund" if self.is_refund else "purchase",
-        }
-        return json.dumps(fields).encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The oracle's walk through one partition: every customer's history, change by change.
 
 Plain Python over the records as the log has them. Imports nothing of production. Deterministic only
-because the rows go by event time, from one topic and under one scorecard: then the order of the log
+where all goes by event time, from one topic and under one scorecard: then the order of the log
 decides everything. Histories by the wall clock, with detours through a second topic or with learnt
 scorecards depend on decisions that only the journal knows; `everscore verify` replays those.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tests.chaos.oracle_model import (
+from ops.oracle.model import (
     DAY_US,
     Border,
     Card,
@@ -23,7 +23,7 @@ from tests.chaos.oracle_model import (
     next_border,
     prob_alive,
 )
-from tests.chaos.transactions import Transaction
+from ops.oracle.transaction import Transaction
 
 LIFECYCLES = ("active", "fading", "lost")
 
@@ -154,57 +154,58 @@ class Partition:
         customer.seen.add(transaction.transaction_id)
         customer.book(transaction)
         late = customer.as_of_us is not None and moment < customer.as_of_us
-        if not late:
+        if customer.as_of_us is None or not late:
             customer.as_of_us = moment
         customer.offset = offset
         customer.habits = customer.count_habits()
         cause = "late_event" if late else "refund" if transaction.is_refund else "transaction"
-        self._evaluate(customer, cause)
+        self._evaluate(customer, cause, customer.as_of_us)
 
     def _pass_time(self, customer: Customer) -> None:
         """All that silence had to do by the partition's clock."""
         clock = self.clock_us
         while customer.border is not None and customer.habits is not None and clock is not None:
-            assert customer.as_of_us is not None
-            if clock < customer.as_of_us:
+            habits, as_of = customer.habits, customer.as_of_us
+            if as_of is None or clock < as_of:
                 return
-            if prob_alive(self.card, customer.habits, clock) > customer.border.alive:
+            if prob_alive(self.card, habits, clock) > customer.border.alive:
                 return
-            at = moment_of(self.card, customer.habits, customer.border, customer.as_of_us)
+            at = moment_of(self.card, habits, customer.border, as_of)
             if at is None or at > clock:
                 return
-            self._cross(customer, customer.border, at)
+            self._cross(customer, habits, customer.border, at)
 
-    def _cross(self, customer: Customer, border: Border, at_us: int) -> None:
-        habits = customer.habits
-        assert habits is not None
+    def _cross(self, customer: Customer, habits: Habits, border: Border, at_us: int) -> None:
         customer.as_of_us = at_us
         customer.alive = prob_alive(self.card, habits, at_us)
         segment = customer.segment if border.segment is None else border.segment
         if border.segment is not None:
             segment = assign(self.card, habits, customer.alive, segment)
         lifecycle = customer.lifecycle if border.lifecycle is None else border.lifecycle
-        self._tell(customer, segment, lifecycle, "silence")
+        self._tell(customer, segment, lifecycle, "silence", at_us)
 
-    def _evaluate(self, customer: Customer, cause: str) -> None:
-        habits, moment = customer.habits, customer.as_of_us
-        assert moment is not None
+    def _evaluate(self, customer: Customer, cause: str, moment: int) -> None:
+        habits = customer.habits
         if habits is None:
             customer.alive = None
-            self._tell(customer, None, None, cause)
+            self._tell(customer, None, None, cause, moment)
             return
         customer.alive = prob_alive(self.card, habits, moment)
         customer.undecided |= is_on_edge(self.card, customer.alive, customer.lifecycle)
         segment = assign(self.card, habits, customer.alive, customer.segment)
         lifecycle = lifecycle_of(self.card, customer.alive, customer.lifecycle)
-        self._tell(customer, segment, lifecycle, cause)
+        self._tell(customer, segment, lifecycle, cause, moment)
 
     def _tell(
-        self, customer: Customer, segment: int | None, lifecycle: int | None, cause: str
+        self,
+        customer: Customer,
+        segment: int | None,
+        lifecycle: int | None,
+        cause: str,
+        moment: int,
     ) -> None:
         """Note what changed, the segment first, and look for the next border."""
-        moment, names = customer.as_of_us, self.card.segments
-        assert moment is not None
+        names = self.card.segments
 
         def tell(kind: str, previous: str | None, current: str | None) -> bool:
             if previous == current:

@@ -69,6 +69,7 @@ class Habits:
 
     @property
     def t_x_days(self) -> int:
+        """From the first purchase day to the last."""
         return self.last_day - self.first_day
 
 
@@ -76,7 +77,7 @@ def prob_alive(card: Card, habits: Habits, now_us: int) -> float:
     """P(alive) under MBG/NBD (Batislam, Denizel and Filiztekin 2007)."""
     age = now_us / DAY_US - habits.first_day
     x, t_x = habits.frequency, habits.t_x_days
-    gone = card.a / (card.b + x)
+    gone: float = card.a / (card.b + x)
     gone *= ((card.alpha_days + age) / (card.alpha_days + t_x)) ** (card.r + x)
     return 1.0 / (1.0 + gone)
 

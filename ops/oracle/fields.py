@@ -1,12 +1,13 @@
-"""Every field of a customer's hash against what the walk has come to. Imports nothing of production."""
+"""Every field of a customer's hash, and every change, against what the walk has come to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from tests.chaos.oracle_history import LIFECYCLES, Customer
-from tests.chaos.oracle_model import Card, expected_purchases, moment_of, rfm
+from ops.oracle.history import LIFECYCLES, Change, Customer
+from ops.oracle.model import Card, expected_purchases, moment_of, rfm
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A crossing is found by bisection here and by a closed form there: the last bits of floats differ.
@@ -20,7 +21,9 @@ def field_differences(
 ) -> Iterator[str]:
     """What of a customer's hash is not as the walk says."""
     habits, now = customer.habits, customer.as_of_us
-    assert now is not None
+    if now is None:
+        yield "it is there, and nothing ever happened to it"
+        return
     crossing = None
     if customer.border is not None and habits is not None:
         crossing = moment_of(card, habits, customer.border, now)
@@ -64,18 +67,33 @@ def field_differences(
         if fields.get("prob_alive") != "":
             yield f"prob_alive is {fields.get('prob_alive')!r}, though nothing is left to score"
         return
-    assert customer.alive is not None
+    alive = float("nan") if customer.alive is None else customer.alive
     wanted = expected_purchases(card, habits, now)
     numbers = {
         "monetary_value": (habits.monetary_value, 1e-9 * max(1.0, abs(habits.monetary_value))),
-        "prob_alive": (customer.alive, ALIVE_MAX),
+        "prob_alive": (alive, ALIVE_MAX),
         "expected_purchases_30d": (wanted, _EXPECTED_MAX * max(1.0, wanted)),
     }
-    for field_name, (number, tolerance) in numbers.items():
-        if not abs(float(fields.get(field_name) or "nan") - number) <= tolerance:
+    for field_name, (number, within) in numbers.items():
+        if not abs(float(fields.get(field_name) or "nan") - number) <= within:
             yield f"{field_name} is {fields.get(field_name)!r}, not {number!r}"
     if fields.get("rfm") != rfm(card, habits, now):
         yield f"rfm is {fields.get('rfm')!r}, not {rfm(card, habits, now)!r}"
+
+
+def change_differences(
+    expected: Change, change_type: str, body: Mapping[str, Any]
+) -> Iterator[str]:
+    """What of a change's type and body is not as the walk says."""
+    if change_type != f"everscore.{expected.kind}.changed.v1":
+        yield f"type is {change_type}, not {expected.kind}"
+    for name in ("previous", "current", "cause"):
+        if body[name] != getattr(expected, name):
+            yield f"{name} is {body[name]!r}, not {getattr(expected, name)!r}"
+    if not same_moment(micros(body["occurred_at"]), expected.occurred_us, MOMENT_US_MAX):
+        yield f"occurred_at is {body['occurred_at']}, not {expected.occurred_us} µs"
+    if not abs(body["prob_alive"] - (expected.alive or 0.0)) <= ALIVE_MAX:
+        yield f"prob_alive is {body['prob_alive']}, not {expected.alive}"
 
 
 def same_moment(found: int | None, expected: int | None, tolerance: int) -> bool:

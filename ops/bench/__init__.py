@@ -1,0 +1,1 @@
+"""What the worker costs beside what one would use instead, measured in one run and checked."""
