@@ -116,6 +116,14 @@ class Installation:
                 pipe.hget(keys.partition(partition), field)
             return sum(int(offset or 0) for offset in pipe.execute())
 
+    def owners(self) -> int:
+        """How many of Everscore's workers own partitions."""
+        keys = self.settings.keys
+        with self.redis.pipeline(transaction=False) as pipe:
+            for partition in range(PARTITIONS):
+                pipe.hget(keys.partition(partition), "owner")
+            return len({owner for owner in pipe.execute() if owner})
+
     def published(self) -> bool:
         """Whether nothing that is in Redis still waits to be told."""
         if self.contender is not EVERSCORE:

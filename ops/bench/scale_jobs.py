@@ -27,6 +27,7 @@ ACTIVE = 1_000
 ACTIVE_PURCHASES = 40
 DUE = 20_000
 COLD = 50_000
+WARM_UP = 2_000
 LIVE_RATE, LIVE_SECONDS = 2_000.0, 90.0
 HOT_SHARE = 10
 """Every so manyth purchase is the hot customer's."""
@@ -149,8 +150,8 @@ def hot_key(copies: int) -> list[Scenario]:
         for number, purchase in enumerate(plain.purchases)
     ]
     return [
-        Scenario("skew", "CDNOW", plain),
-        Scenario("skew", "one customer makes a tenth of it", job_of(copies, hot)),
+        Scenario("skew", "CDNOW", plain, WARM_UP),
+        Scenario("skew", "one customer makes a tenth of it", job_of(copies, hot), WARM_UP),
     ]
 
 
@@ -158,8 +159,8 @@ def two_workers(copies: int) -> list[Scenario]:
     """The same job by one worker process and by two."""
     job = make_job(copies)
     return [
-        Scenario("workers", "one worker", job),
-        Scenario("workers", "two workers", job, workers=2),
+        Scenario("workers", "one worker", job, WARM_UP),
+        Scenario("workers", "two workers", job, WARM_UP, workers=2),
     ]
 
 
