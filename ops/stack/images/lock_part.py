@@ -1,4 +1,4 @@
-"""The part of requirements.lock that one package and what it needs are pinned by.
+"""The part of requirements.lock that some packages and what they need are pinned by.
 
 The lock holds every extra; an image wants what the worker runs on. uv writes below each entry who
 needs it: that is the graph. Run by the Dockerfile with nothing installed, so standard library only.
@@ -77,10 +77,11 @@ def _dependencies(pyproject: Path) -> set[str]:
 
 
 def main() -> None:
-    """Write the part for the package named to standard output."""
+    """Write the part for the packages named to standard output."""
     folder = Path.cwd()
-    (name,) = sys.argv[1:]
-    roots = _dependencies(folder / "pyproject.toml") if name == _PROJECT else {name}
+    roots: set[str] = set()
+    for name in sys.argv[1:]:
+        roots |= _dependencies(folder / "pyproject.toml") if name == _PROJECT else {name}
     lock = (folder / "requirements.lock").read_text(encoding="utf-8")
     sys.stdout.write(lock_part(lock, roots) + "\n")
 
