@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 
 .PHONY: demo test bench fuzz chaos soak docker-test services images lint schemas lock clean
 
-$(READY): requirements.lock pyproject.toml $(wildcard */*.pyx)
+$(READY): requirements.lock pyproject.toml $(wildcard */*.pyx */*.pxd)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -1,7 +1,7 @@
 """Writing bytes one after the other; for the compiled modules."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy
 
@@ -26,6 +26,16 @@ cdef inline char* put(char* at, Text text) noexcept:
 cdef inline char* put_literal(char* at, const char* literal, Py_ssize_t size) noexcept:
     memcpy(at, literal, size)
     return at + size
+
+
+cdef inline char* put_varint(char* at, uint64_t value) noexcept:
+    """Base 128, the lowest bits first."""
+    while value > 127:
+        at[0] = <char> (value & 127 | 128)
+        at += 1
+        value >>= 7
+    at[0] = <char> value
+    return at + 1
 
 
 cdef inline Text* texts_of(list sources) except NULL:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.change import CHANGES_NAMESPACE, change_ids
-from schemas.transaction import FIRST_US
+from schemas.transaction import FIRST_US, LAST_US
 from scoring.compiled import compiled
-from scoring.moments import LAST_US, rfc3339
+from scoring.moments import rfc3339
 from scoring.states import Numbers
 from scoring.texts import Texts
 

@@ -7,9 +7,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.transaction import LAST_US
+
 _US_PER_DAY = 86_400_000_000
-LAST_US = 253_402_300_799_999_999
-"""9999-12-31: RFC 3339 has no later year."""
 
 # Days whose texts are kept: 1970 to 2100, 480 kB. Others numpy prints, at six times the cost.
 _DAYS_KNOWN = 47_847

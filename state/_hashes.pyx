@@ -20,6 +20,7 @@ from scoring._bytes cimport (
     put_int,
     put_moment,
     put_number,
+    put_varint,
     text_of,
     texts_of,
 )
@@ -143,15 +144,6 @@ cdef inline char* put_money(char* at, int64_t units) noexcept:
     end[3] = <char> (c"0" + rest // 10 % 10)
     end[4] = <char> (c"0" + rest % 10)
     return put_text(at, Text(&text[0], end + 5 - text))
-
-
-cdef inline char* put_varint(char* at, uint64_t value) noexcept:
-    while value > 127:
-        at[0] = <char> (value & 127 | 128)
-        at += 1
-        value >>= 7
-    at[0] = <char> value
-    return at + 1
 
 
 def write_hashes(

@@ -8,7 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from scoring._bytes cimport Text, put, text_of
+from scoring._bytes cimport Text, put, put_varint, text_of, texts_of
 
 import numpy as np
 
@@ -22,13 +22,7 @@ cdef enum:
     SIZE_BYTES = 10  # a varint takes at most
 
 cdef inline char* put_size(char* at, uint64_t size) noexcept:
-    size <<= 1  # zigzag, and never negative
-    while size > 127:
-        at[0] = <char> (size & 127 | 128)
-        at += 1
-        size >>= 7
-    at[0] = <char> size
-    return at + 1
+    return put_varint(at, size << 1)  # zigzag, and never negative
 
 
 def write_tails(
@@ -63,7 +57,7 @@ def write_tails(
     """
     cdef Py_ssize_t n = customers.shape[0], i, room = len(times) + len(bodies), fixed = 0
     cdef Py_ssize_t time_start = 0, body_start = 0
-    cdef Text* name = <Text*> malloc((len(names) + 1) * sizeof(Text))
+    cdef Text* name = texts_of(names)
     cdef Text* parts = <Text*> malloc((4 * len(between) + 1) * sizeof(Text))
     cdef Text* part
     cdef Text key
@@ -76,10 +70,8 @@ def write_tails(
     found = np.empty(n, dtype=np.int64)
     ends = found
     try:
-        if name == NULL or parts == NULL:
+        if parts == NULL:
             raise MemoryError()
-        for i in range(len(names)):
-            name[i] = text_of(<bytes> names[i])
         for i in range(len(between)):
             part = parts + 4 * i
             part[0], part[1] = text_of(between[i][0]), text_of(between[i][1])

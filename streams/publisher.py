@@ -23,7 +23,6 @@ from streams.tails import spelled_out
 # A dead letter carries its record's bytes: what a broker let in must go out again.
 _REQUEST_BYTES_MAX = 64 * 1024 * 1024
 _BATCH_BYTES = 256 * 1024
-_GZIP = 1  # by Kafka's numbers
 _CLOSE_SECONDS_MAX = 3.0  # a producer that stops first tries to send what it holds
 
 
@@ -180,7 +179,7 @@ class Publisher:
         headers or a key. It may have come compressed: compressed it passes where it passed before.
         """
         if self._settings.compression_type is None and len(message.value or b"") > _BATCH_BYTES:
-            return BatchBuilder(_BATCH_BYTES, _GZIP)
+            return BatchBuilder(_BATCH_BYTES, CODECS["gzip"])
         return self._producer.create_batch()
 
     @staticmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from schemas.transaction import FIRST_US, LAST_US
 from scoring import ledger
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.states import NEVER_US, NONE, UNKNOWN_US, States
@@ -13,7 +14,6 @@ TOPICS = ("transactions", "transactions.rekeyed")
 US_PER_DAY = 86_400_000_000
 TIMELINE = Timeline.of(bootstrap_scorecard())
 SEGMENTS = len(TIMELINE.card.scorecard.segments)
-LAST_US = 253_402_300_799_999_999  # the last microsecond of 9999
 
 DAYS = st.lists(
     st.tuples(st.integers(-700_000, 100_000), st.integers(0, 10**15), st.booleans()),
@@ -21,7 +21,7 @@ DAYS = st.lists(
     max_size=6,
 )
 HASHES = st.integers(0, 3).flatmap(lambda count: st.binary(min_size=8 * count, max_size=8 * count))
-INSTANTS = st.integers(-62_135_596_800_000_000, LAST_US)
+INSTANTS = st.integers(FIRST_US, LAST_US)
 
 
 @st.composite

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from schemas.transaction import FIRST_US, LAST_US
 from scoring.change_bodies import (
     ChangeColumns,
     Vocabulary,
@@ -16,14 +17,12 @@ from scoring.change_bodies import (
     write_compiled,
     write_plainly,
 )
-from scoring.moments import LAST_US
 from scoring.states import NEVER_US, NUMBERS, UNKNOWN_US
 from tests.support.compiled import needs_compiled
 
 needs_compiled()
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
-FIRST_US = -62_135_596_800_000_000  # 0001-01-01
 MOMENTS = st.integers(FIRST_US, LAST_US) | st.just(NEVER_US)
 INTEGERS = st.integers(-(2**62), 2**62)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
