@@ -113,12 +113,12 @@ def _rounds(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     """Indices of everyone's first event, then of everyone's second, and so on."""
     if len(rows) == 0:
         return []
+    if np.bincount(rows).max() == 1:
+        return [np.arange(len(rows))]
     order = np.argsort(rows, kind="stable")
     ordered = rows[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     rank = np.arange(len(rows)) - np.repeat(starts, np.diff(np.r_[starts, len(rows)]))
-    if rank.max() == 0:
-        return [np.arange(len(rows))]
     by_rank = np.argsort(rank, kind="stable")
     cuts = np.cumsum(np.bincount(rank))[:-1]
     return [np.sort(part) for part in np.split(order[by_rank], cuts)]

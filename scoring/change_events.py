@@ -23,7 +23,7 @@ from scoring.changes import CAUSES, ChangeBlock, ChangeLog
 from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t_x_days
 from scoring.rfm import rfm_scores
 from scoring.segments import FloatArray
-from scoring.states import Numbers
+from scoring.states import NUMBERS, Numbers
 from scoring.texts import Texts
 from scoring.timeline import Card
 
@@ -165,7 +165,7 @@ def _columns_of(
     blocks: Sequence[ChangeBlock], card: Card, calendar: BusinessCalendar, labels: list[bytes]
 ) -> ChangeColumns:
     """What is told of the changes that one scorecard led to; fills in the labels used."""
-    numbers = np.concatenate([block.numbers for block in blocks])
+    numbers = _rows_of(blocks)
     previous = [name for block in blocks for name in block.previous.tolist()]
     current = [name for block in blocks for name in block.current.tolist()]
     # Someone may come from a segment that only an older scorecard has.
@@ -203,6 +203,12 @@ def _columns_of(
         monetary=money,
         distance=distance,
     )
+
+
+def _rows_of(blocks: Sequence[ChangeBlock]) -> Numbers:
+    """The customers of all blocks; numpy joins structured rows by promoting each of their fields."""
+    raw = b"".join([block.numbers.tobytes() for block in blocks])
+    return np.frombuffer(raw, dtype=NUMBERS)
 
 
 def _column(parts: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:

@@ -98,7 +98,7 @@ def _features(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> Float
 def _arm(numbers: Numbers, z: FloatArray, card: Card, calendar: BusinessCalendar) -> None:
     segment_p, next_segment = card.segmenter.next_by_silence(z, numbers["segment"])
     lifecycle_p = card.lifecycle_floor[numbers["lifecycle"]]
-    at = np.stack([_instant_at(p, numbers, card, calendar) for p in (segment_p, lifecycle_p)])
+    at = _instant_at(np.stack((segment_p, lifecycle_p)), numbers, card, calendar)
     soonest = at.min(axis=0)
     never = soonest == NEVER_US
     numbers["next_review_us"] = soonest
@@ -109,7 +109,7 @@ def _arm(numbers: Numbers, z: FloatArray, card: Card, calendar: BusinessCalendar
 def _instant_at(
     p: FloatArray, numbers: Numbers, card: Card, calendar: BusinessCalendar
 ) -> np.ndarray:
-    """When P(alive) will have fallen to p by silence alone; `NEVER_US` where it will not."""
+    """When P(alive) will have fallen to p, shape (…, n), by silence alone; `NEVER_US` if never."""
     reachable = p > 0
     age = age_at_prob_alive(
         np.where(reachable, p, 0.5), numbers["frequency"], t_x_days(numbers), card.alive

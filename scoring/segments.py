@@ -62,6 +62,8 @@ class Segmenter:
         differences = self._centroids[:, None, :] - self._centroids[None, :, :]
         self._spread = (differences**2).sum(axis=2)  # |c_i − c_j|²
         self._margin = card.hysteresis * self._spread
+        self._twice_apart = 2 * np.sqrt(self._spread)
+        np.fill_diagonal(self._twice_apart, np.inf)
         # dE_ij/du = 2(c_ju − c_iu): only where it is negative does falling P carry i to j.
         u = self._centroids[:, 0]
         self._slope = 2 * (u[None, :] - u[:, None])
@@ -88,28 +90,24 @@ class Segmenter:
             closeness = closeness + z[:, feature, None] * (2 * self._centroids[:, feature])
         return closeness
 
-    def _excess(self, z: FloatArray, segment: IntArray) -> FloatArray:
+    def _excess(self, closeness: FloatArray, segment: IntArray) -> FloatArray:
         """E_ij of every customer's own i against all j; 0 for j = i."""
-        closeness = self._closeness(z)
-        own = np.take_along_axis(closeness, segment[:, None], axis=1)
+        own = _of_each(closeness, segment)[:, None]
         excess: FloatArray = closeness - own - self._margin[segment]
         return excess
-
-    def nearest(self, z: FloatArray) -> IntArray:
-        """Index of the nearest centroid, ties to the lowest; int64, shape (n,)."""
-        nearest: IntArray = self._closeness(z).argmax(axis=1)
-        return nearest
 
     def assign(self, z: FloatArray, current: IntArray) -> IntArray:
         """Segment of each customer given the one they are in; `NONE` means none yet.
 
         Moves to the segment whose border is exceeded most, again from there, until no border is.
         """
-        segment = np.where(current == NONE, self.nearest(z), current)
+        closeness = self._closeness(z)
+        nearest = closeness.argmax(axis=1)  # ties to the lowest
+        segment = np.where(current == NONE, nearest, current)
         for _ in self.names:
-            excess = self._excess(z, segment)
+            excess = self._excess(closeness, segment)
             best = excess.argmax(axis=1)
-            moving = np.take_along_axis(excess, best[:, None], axis=1)[:, 0] > _ROUNDING
+            moving = _of_each(excess, best) > _ROUNDING
             if not moving.any():
                 break
             segment = np.where(moving, best, segment)
@@ -126,12 +124,11 @@ class Segmenter:
             `NONE` where nowhere.
         """
         slope = self._slope[segment]
-        excess = np.minimum(self._excess(z, segment), 0.0)
+        excess = np.minimum(self._excess(self._closeness(z), segment), 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             crossing = np.where(slope < 0, z[:, :1] - excess / slope, -np.inf)
         target = crossing.argmax(axis=1)
-        u = np.take_along_axis(crossing, target[:, None], axis=1)[:, 0]
-        prob_alive = self._mean[0] + self._scale[0] * u
+        prob_alive = self._mean[0] + self._scale[0] * _of_each(crossing, target)
         # P(alive) tends to 0 and never gets there: a border at or below 0 is never crossed.
         reachable = prob_alive > 0
         return (
@@ -147,10 +144,13 @@ class Segmenter:
         distance : float64, shape (n,), >= 0
         segment : int64, shape (n,)
         """
-        spread = self._spread[segment].copy()
-        np.put_along_axis(spread, segment[:, None], np.inf, axis=1)
-        distance = -self._excess(z, segment) / (2 * np.sqrt(spread))
-        np.put_along_axis(distance, segment[:, None], np.inf, axis=1)
+        distance = -self._excess(self._closeness(z), segment) / self._twice_apart[segment]
+        distance[np.arange(len(distance)), segment] = np.inf
         target = distance.argmin(axis=1)
-        nearest = np.take_along_axis(distance, target[:, None], axis=1)[:, 0]
-        return np.maximum(nearest, 0.0), target
+        return np.maximum(_of_each(distance, target), 0.0), target
+
+
+def _of_each(values: FloatArray, column: IntArray) -> FloatArray:
+    """One column's value of each row."""
+    picked: FloatArray = values[np.arange(len(values)), column]
+    return picked
