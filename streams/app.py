@@ -36,8 +36,9 @@ EXIT_CONFIG = 78
 
 _END_SECONDS_MAX = 5.0  # after all is published and all connections of ours are closed; 0.1 s
 
-# Batches, not records, that wait for the agent: enough to keep it busy, little to throw away.
-_BATCHES_WAITING_MAX = 16
+# Batches, not records, that wait for the agent: enough to keep it busy, little to throw away. Each may
+# have as many records as a slice: 16 of them are 20 MB, of which some stay when a backlog is gone.
+_BATCHES_WAITING_MAX = 4
 
 Result = TypeVar("Result")
 

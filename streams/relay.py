@@ -19,7 +19,9 @@ from streams.slices import Committed
 _PAGE = 8  # outbox entries read at a time when a partition is taken over; each may have 8 MB
 _BATCH_MESSAGES = 5_000  # published before trimming
 _BATCH_BYTES = 8 * 1024 * 1024
-_WAITING_BYTES_MAX = 64 * 1024 * 1024  # reached by nothing but large dead letters
+# Reached by large dead letters, and by whoever catches up while Kafka comes back. What is kept in
+# memory then leaves its arenas scattered: 64 MB cost a worker some megabytes for good, each time.
+_WAITING_BYTES_MAX = 16 * 1024 * 1024
 # A slice that is published while the next is computed takes a turn of the event loop for each of the
 # producer's steps: at 2,000 purchases a second five times as long as alone. Kafka being away holds
 # nobody up for longer than this.
@@ -41,7 +43,7 @@ class OutboxRelay:
     store : Store
     publisher : Publishes
     entries_max : int
-        Entries waiting before `submit` waits too, as it does while 64 MB are waiting.
+        Entries waiting before `submit` waits too, as it does while 16 MB are waiting.
     journal : str
         Topic whose messages go first.
     """

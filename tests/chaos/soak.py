@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -84,6 +85,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, default=None, help="folder for logs and data, kept")
     asked = parser.parse_args()
     seed = SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave no server behind
     say(f"seed {seed}")
     logging.getLogger("aiokafka").setLevel(
         logging.CRITICAL
