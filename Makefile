@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENGINES := .venv-bench
 READY  := $(VENV)/.ready
 
-.PHONY: demo test bench fuzz chaos soak docker-test services images lint schemas lock clean
+.PHONY: demo test bench instructions fuzz simulate chaos soak docker-test services images lint schemas lock clean
 
 $(READY): requirements.lock pyproject.toml $(wildcard */*.pyx */*.pxd)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -27,9 +27,15 @@ $(ENGINES)/.ready: requirements-bench.lock
 bench: $(READY) $(ENGINES)/.ready  ## the worker beside what one would use instead; ARGS="--stack embedded --runs 3" for less
 	$(BIN)/everscore bench --engines $(ENGINES)/bin/python $(ARGS)
 
+instructions: $(READY)  ## instructions a purchase costs beside what it did, by valgrind; ARGS=--accept keeps them
+	$(BIN)/python -m ops.bench.instructions $(ARGS)
+
 fuzz: $(READY)  ## 1,000,000 malformed payloads through the decoder, 100,000 through Kafka, a worker and Redis; SEED=5 for others
 	FUZZ_SEED=$(or $(SEED),4) FUZZ_PAYLOADS=1000000 FUZZ_RECORDS=100000 \
 		$(BIN)/python -m pytest -s tests/fuzz $(ARGS)
+
+simulate: $(READY)  ## SEEDS=10000 simulated installations with faults at random; ARGS="--seed 5" for one, with its trace
+	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 chaos: $(READY)  ## every fault on real processes, 100,000 purchases a row; ARGS="worker-kill link" for some, SEED=5 for others
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(ARGS)

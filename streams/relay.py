@@ -22,9 +22,8 @@ _BATCH_BYTES = 8 * 1024 * 1024
 # Reached by large dead letters, and by whoever catches up while Kafka comes back. What is kept in
 # memory then leaves its arenas scattered: 64 MB cost a worker some megabytes for good, each time.
 _WAITING_BYTES_MAX = 16 * 1024 * 1024
-# A slice that is published while the next is computed takes a turn of the event loop for each of the
-# producer's steps: at 2,000 purchases a second five times as long as alone. Kafka being away holds
-# nobody up for longer than this.
+# A producer's request takes several turns of the event loop, and a slice that is computed meanwhile
+# makes each of them wait for as long as it takes. Kafka being away holds nobody up for longer than this.
 _GO_AHEAD_SECONDS = 0.05
 
 

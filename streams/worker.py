@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Set
 from contextlib import suppress
 from functools import partial
@@ -36,6 +35,7 @@ from streams.relay import OutboxRelay
 from streams.samples import SAMPLES_PARTITION
 from streams.settings import Settings
 from streams.slices import Committed
+from streams.sweeps import Sweeps
 
 log = logging.getLogger("everscore")
 
@@ -46,10 +46,6 @@ _SLICE_BYTES_MAX = 8 * 1024 * 1024
 _SCORECARD_POLL_SECONDS = 0.5
 _LESSON_POLL_SECONDS = 1.0
 _HELD_BACK_SECONDS = 0.05  # only after a rollback, and only where records come by two topics
-_STORE_CHECK_SECONDS = 1.0
-_FORSAKEN_SESSIONS = (
-    2  # session timeouts: a worker that Kafka gave the partition to would have acted
-)
 
 
 async def check_installation(store: Store, settings: Settings, partitions: int) -> None:
@@ -84,8 +80,9 @@ class ScoringWorker:
     settings : Settings
     """
 
-    engine: SliceEngine  # both from `start` on
+    engine: SliceEngine  # all from `start` on
     ownership: Ownership
+    sweeps: Sweeps
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.settings = settings
@@ -130,6 +127,7 @@ class ScoringWorker:
         )
         self._consumer = app.consumer
         self.ownership = Ownership(settings, self.engine, self.relay, self._consumer, check)
+        self.sweeps = Sweeps(settings, self.engine, self._consumer, self._try)
 
     async def positions(self, assigned: Set[TP]) -> Mapping[TP, int]:
         """Become the owner of the assigned partitions; where each is to be read from."""
@@ -185,25 +183,9 @@ class ScoringWorker:
         return True
 
     async def sweep_forever(self) -> None:
-        """Let silence do what it has to do, partition by partition."""
+        """See `Sweeps.run`."""
         await self.ready.wait()
-        while True:
-            for partition in list(self.engine.owned):
-                await self._sweep(partition)
-            await asyncio.sleep(self.settings.sweep_interval_seconds)
-
-    async def _sweep(self, partition: int) -> None:
-        while (owned := self.engine.owned.get(partition)) is not None:
-            clock_us = owned.checkpoint.clock_us
-            if all(
-                self._consumer.caught_up(TP(topic, partition))
-                for topic in self.settings.input_topics
-            ):
-                clock_us = self.engine.caught_up_clock(partition, time.time_ns() // 1000)
-            if not self.engine.is_due(partition, clock_us):
-                return
-            if not await self._try(partition, self.engine.sweep, partition, clock_us):
-                return
+        await self.sweeps.run()
 
     async def watch_over_store_forever(self) -> None:
         """See `Ownership.watch_forever`."""

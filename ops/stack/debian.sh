@@ -1,7 +1,7 @@
 #!/bin/sh
-# What the real servers and their containers need beside Python, and the compiler of our own modules,
-# installed on Debian where it is missing; `make services` runs it. Starts nothing: a server package
-# would begin to listen at once.
+# What the real servers and their containers need beside Python, the compiler of our own modules, and
+# what counts their instructions, installed on Debian where it is missing; `make services` runs it.
+# Starts nothing: a server package would begin to listen at once.
 set -eu
 
 wanted="
@@ -13,6 +13,7 @@ dockerd:docker.io
 docker-compose:docker-compose
 debootstrap:debootstrap
 gcc:gcc
+valgrind:valgrind
 python3-config:python3-dev
 "
 

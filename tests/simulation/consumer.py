@@ -132,6 +132,11 @@ class Consumer:
         self._paused.difference_update(tps)
         self.wake()
 
+    def lag(self, tp: TP) -> int | None:
+        """See `BatchConsumer.lag`."""
+        partition = self._partitions.get(tp)
+        return None if partition is None else partition.lag()
+
     def caught_up(self, tp: TP) -> bool:
         """See `BatchConsumer.caught_up`."""
         partition = self._partitions.get(tp)

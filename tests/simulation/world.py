@@ -132,7 +132,7 @@ class World:
         clock = SimpleNamespace(time_ns=lambda: self.now_us() * 1000)
         with ExitStack() as seams:
             for name, ours in {
-                "streams.worker.time": clock,
+                "streams.sweeps.time": clock,
                 "streams.worker.Publisher": self._publisher,
                 "streams.ownership.monotonic": self.loop.time,
                 "streams.patience.monotonic": self.loop.time,

@@ -9,7 +9,9 @@ from ops.cli.main import app
 from state.fields import FIELDS
 from streams.settings import Settings
 
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_every_setting_is_listed_with_its_default_and_none_besides():
@@ -27,6 +29,19 @@ def test_every_command_the_readme_shows_exists():
     shown = set(re.findall(r"everscore ([a-z]+)\b", README)) - {"customer"}
     assert shown
     assert shown <= commands
+
+
+def test_every_target_of_make_the_readme_shows_exists():
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
+    shown = set(re.findall(r"`make ([a-z-]+)", README))
+    assert {"demo", "test"} <= shown
+    assert shown <= targets
+
+
+def test_every_target_of_make_is_run_although_a_file_may_have_its_name():
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, flags=re.MULTILINE)
+    assert set(phony.split()) == targets
 
 
 def test_every_field_of_a_customer_is_named():
