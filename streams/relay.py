@@ -125,8 +125,6 @@ class OutboxRelay:
         """Forget what is published, while the next is."""
         while True:
             batch = await self._published.get()
-            while not self._published.empty():
-                batch += self._published.get_nowait()
             through = {committed.partition: committed.entry for committed in batch}
             for partition, entry in through.items():
                 await outlast("publishing", partial(self._store.trim_outbox, partition, entry))
