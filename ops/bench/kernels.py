@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from state.rows import CustomerRows
 from state.slice_arguments import slice_arguments
 from state.store import SliceCommit
 from streams.engine import SliceEngine
+from streams.messages import Record
 from streams.packed_batches import CODECS, packed_batches
 from streams.settings import Settings
 
@@ -108,7 +110,8 @@ async def _count(purchases: Sequence[Purchase], size: int) -> None:
     await engine.acquire(0)
     codec = CODECS[settings.compression_type]
     for some in _slices(purchases, size):
-        committed = await engine.process(settings.transactions_topic, 0, some)
+        records = cast(Sequence[Record], some)
+        committed = await engine.process(settings.transactions_topic, 0, records)
         for told in committed.outgoing if committed else ():
             if isinstance(told, Run):
                 list(packed_batches(told.records, _BATCH_BYTES, codec))
