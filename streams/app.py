@@ -36,9 +36,9 @@ EXIT_CONFIG = 78
 
 _END_SECONDS_MAX = 5.0  # after all is published and all connections of ours are closed; 0.1 s
 
-# Batches, not records, that wait for the agent: enough to keep it busy, little to throw away. Each may
-# have as many records as a slice: 16 of them are 20 MB, of which some stay when a backlog is gone.
-_BATCHES_WAITING_MAX = 4
+# Batches, not records, that wait for the agent: enough to keep it busy, little to throw away. With less
+# than 16 a partition that Faust holds back may have to wait for seconds until it lets it go on.
+_BATCHES_WAITING_MAX = 16
 
 Result = TypeVar("Result")
 
@@ -118,7 +118,6 @@ def build_app(settings: Settings, store: Store) -> faust.App:
         TableManager=_NoTables,
         stream_buffer_maxsize=_BATCHES_WAITING_MAX,
         stream_recovery_delay=0.0,
-        broker_max_poll_records=settings.slice_records_max,
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=settings.session_timeout_seconds / 4,
         broker_commit_interval=1.0,
@@ -127,6 +126,7 @@ def build_app(settings: Settings, store: Store) -> faust.App:
     worker = ScoringWorker(store, settings)
     transport = batch_transport(app)
     transport.fetch_wait_ms_max = settings.fetch_max_wait_ms
+    transport.read_records_max = settings.slice_records_max
     transport.access = kafka_access(settings)
 
     def fail(error: BaseException) -> None:

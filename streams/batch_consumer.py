@@ -40,6 +40,9 @@ log = logging.getLogger("everscore")
 
 _READ_SECONDS = 0.25  # how long a read waits for records; also how old `lag` may be when idle
 _RESUME_SHARE = 0.8  # of broker_request_timeout, after which Faust resumes without a word
+# Records, in reads of as many as a slice takes, that wait for the agent before more are read. Sixteen
+# batches of a backlog would be 20 MB, of which some stay resident when it is gone.
+_READS_WAITING_MAX = 4
 _STALE = -1  # no generation has this id, so Faust's streams skip the message
 
 PositionsHook = Callable[[Set[TP]], Awaitable[Mapping[TP, int]]]
@@ -195,10 +198,10 @@ class BatchConsumer(driver.Consumer):
             return
         tps = self._get_active_partitions() & self._partitions.keys()
         if not tps:  # every partition waits for room in its agent's queue
-            self._room.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), _READ_SECONDS)
+            await self._wait_for_room()
             return
+        if self._records_waiting() >= _READS_WAITING_MAX * self.transport.read_records_max:
+            await self._wait_for_room()
         epoch = self._epoch
         try:
             reads = await self._thread.read(tps, _READ_SECONDS)
@@ -227,6 +230,15 @@ class BatchConsumer(driver.Consumer):
                 partition.position, partition.end = read.position, read.end
                 self.app.monitor.track_tp_end_offset(tp, read.end)
         await asyncio.sleep(0)
+
+    async def _wait_for_room(self) -> None:
+        """Wait until a batch is done with, but not for long: some wait to be read again."""
+        self._room.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), _READ_SECONDS)
+
+    def _records_waiting(self) -> int:
+        return sum(partition.waiting() for partition in self._partitions.values())
 
     async def _deliver(self, tp: TP, read: Read) -> None:
         partition = self._partitions.get(tp)
@@ -281,6 +293,7 @@ class BatchConsumer(driver.Consumer):
             if not first or partition is None or message.generation_id == _STALE:
                 return False
             partition.settle()
+            self._room.set()
             return True
 
     def _filter_tps_with_pending_acks(self, topics: TPorTopicSet | None = None) -> Iterator[TP]:

@@ -61,7 +61,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             enable_auto_commit=False,
             auto_offset_reset="none",  # "earliest" would hide that records are gone
             isolation_level="read_committed",  # a purchase rolled back is no purchase
-            max_poll_records=conf.broker_max_poll_records,
+            max_poll_records=transport.read_records_max,
             max_poll_interval_ms=int((conf.broker_max_poll_interval or 0) * 1000),
             max_partition_fetch_bytes=conf.consumer_max_fetch_size,
             fetch_max_wait_ms=transport.fetch_wait_ms_max,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -22,9 +21,6 @@ _BATCH_BYTES = 8 * 1024 * 1024
 # Reached by large dead letters, and by whoever catches up while Kafka comes back. What is kept in
 # memory then leaves its arenas scattered: 64 MB cost a worker some megabytes for good, each time.
 _WAITING_BYTES_MAX = 16 * 1024 * 1024
-# A producer's request takes several turns of the event loop, and a slice that is computed meanwhile
-# makes each of them wait for as long as it takes. Kafka being away holds nobody up for longer than this.
-_GO_AHEAD_SECONDS = 0.05
 
 
 class Publishes(Protocol):
@@ -58,8 +54,6 @@ class OutboxRelay:
         self._waiting_bytes = 0
         self._lighter = asyncio.Event()
         self._published: asyncio.Queue[list[Committed]] = asyncio.Queue(1)
-        self._nothing_to_publish = asyncio.Event()
-        self._nothing_to_publish.set()
 
     async def recover(self, partition: int) -> int:
         """Publish what a former owner committed and may not have published; returns how many."""
@@ -82,7 +76,6 @@ class OutboxRelay:
         if not committed.entry:
             return
         self._waiting.put_nowait(committed)
-        self._nothing_to_publish.clear()
         self._waiting_bytes += committed.outbox_bytes
         while (
             self._waiting.qsize() > self._entries_max
@@ -90,12 +83,6 @@ class OutboxRelay:
         ):
             self._lighter.clear()
             await self._lighter.wait()
-
-    async def let_go_ahead(self) -> None:
-        """Wait a moment until all that was submitted is published."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_GO_AHEAD_SECONDS):
-                await self._nothing_to_publish.wait()
 
     async def run(self) -> None:
         """Publish for ever, waiting out servers that are away; ends by cancellation or an error."""
@@ -117,8 +104,6 @@ class OutboxRelay:
             self._lighter.set()
             outgoing = [one for committed in batch for one in committed.outgoing]
             await outlast("publishing", partial(self._publish, outgoing))
-            if self._waiting.empty():
-                self._nothing_to_publish.set()
             await self._published.put(batch)
 
     async def _trim_all(self) -> None:

@@ -32,6 +32,8 @@ class Transport(driver.Transport):
     fetch_wait_ms_max : int
         Milliseconds the broker may hold back an empty fetch. All partitions of a broker share
         one fetch at a time, so it is also what a resumed partition may have to wait.
+    read_records_max : int
+        Records of one read; no more is read while four reads of them wait for the agent.
     finish_seconds_max : float
         Seconds the batch at work may take to finish before partitions are given up.
     access : mapping of str to Any
@@ -43,6 +45,7 @@ class Transport(driver.Transport):
     Consumer = BatchConsumer
     positions: PositionsHook | None = None
     fetch_wait_ms_max: int = 20
+    read_records_max: int = 2_000
     finish_seconds_max: float = 5.0  # well below the session timeout of 10 s
     access: Mapping[str, Any] = MappingProxyType({})
     fail: Callable[[BaseException], None] | None = None

@@ -160,8 +160,6 @@ class ScoringWorker:
                     await asyncio.sleep(_HELD_BACK_SECONDS)
                     return False
             read_from = records[-1].offset + 1
-            if len(records) < self.settings.slice_records_max:  # no more had come
-                await self.relay.let_go_ahead()
         return True
 
     async def _try(

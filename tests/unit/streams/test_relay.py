@@ -295,28 +295,3 @@ async def test_next_is_published_while_the_store_still_forgets_what_was(store, m
         trimmable.set()
         await relay.drain()
     assert await left(store) == 0
-
-
-async def test_who_lets_the_relay_go_ahead_waits_until_all_is_published(store):
-    broker = Broker(store)
-    broker.open.clear()
-    relay = OutboxRelay(store, broker, 8)
-    async with running(relay):
-        await relay.let_go_ahead()  # nothing is waiting
-        await relay.submit(await commit(store, "a"))
-        waiting = asyncio.create_task(relay.let_go_ahead())
-        await turns()
-        assert not waiting.done()
-        broker.open.set()
-        await waiting
-        assert broker.texts == ["a"]
-
-
-async def test_kafka_that_is_away_holds_nobody_up_who_lets_the_relay_go_ahead(store):
-    broker = Broker(store)
-    broker.open.clear()
-    relay = OutboxRelay(store, broker, 8)
-    async with running(relay):
-        await relay.submit(await commit(store, "a"))
-        await relay.let_go_ahead()
-        assert broker.texts == []

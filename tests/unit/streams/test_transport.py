@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Set
 from typing import Any, NamedTuple
 
@@ -208,6 +209,53 @@ async def test_revoked_partition_is_forgotten(consumer: BatchConsumer) -> None:
     assert not consumer.caught_up(HERE)
     assert not consumer.ack(message)
     assert consumer.lag(THERE) == 100
+
+
+class ReadingThread(FakeThread):
+    """Counts what is asked of it; there is nothing to read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    async def read(self, tps: Set[TP], seconds: float) -> dict[TP, Read]:
+        self.reads += 1
+        return {}
+
+
+async def test_reading_waits_while_four_reads_of_records_wait_for_the_agent(
+    consumer: BatchConsumer,
+) -> None:
+    thread = ReadingThread()
+    consumer._thread = thread  # type: ignore[assignment]
+    consumer.transport.read_records_max = 10
+    consumer.resume_flow()
+    consumer._active_partitions = {HERE, THERE}
+    message = await deliver(consumer, HERE, 20, 40)
+    await deliver(consumer, THERE, 10, 29)
+    await consumer._read_and_deliver()
+    assert thread.reads == 1  # 39 records wait
+    await deliver(consumer, THERE, 29, 30)
+    reading = asyncio.create_task(consumer._read_and_deliver())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert thread.reads == 1
+    consumer.ack(message)
+    await reading
+    assert thread.reads == 2
+
+
+async def test_records_that_wait_to_be_read_again_hold_reading_up_for_a_moment_only(
+    consumer: BatchConsumer,
+) -> None:
+    thread = ReadingThread()
+    consumer._thread = thread  # type: ignore[assignment]
+    consumer.transport.read_records_max = 1
+    consumer.resume_flow()
+    consumer._active_partitions = {HERE, THERE}
+    await deliver(consumer, HERE, 20, 40)
+    await consumer._read_and_deliver()
+    assert thread.reads == 1
 
 
 async def test_log_that_went_backwards_is_noticed(consumer: BatchConsumer) -> None:
