@@ -69,13 +69,13 @@ def main(words: dict[str, Any]) -> None:
         agent_supervisor="mode.CrashingSupervisor",
         TableManager=NoTables,
         stream_buffer_maxsize=16,
-        broker_max_poll_records=words.get("records_max", 500),
         consumer_max_fetch_size=words.get("fetch_bytes_max", 1_048_576),
         broker_commit_interval=0.2,
         # The in-memory broker keeps a rejoining group waiting for a session timeout less a second.
         broker_session_timeout=words["session_seconds"],
         broker_heartbeat_interval=0.3,
     )
+    batch_transport(app).read_records_max = words.get("records_max", 500)
     journal, prefix = Path(words["journal"]), words["prefix"]
     progress = Path(words["progress"]) if "progress" in words else None
 
