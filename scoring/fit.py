@@ -119,7 +119,7 @@ def likelihood_of(
     --------
     >>> bought = np.array([0, 2]), np.array([0.0, 9.0]), np.array([30.0, 30.0])
     >>> round(likelihood_of(*bought, AliveParams(r=0.5, alpha_days=43.0, a=0.9, b=1.6)), 4)
-    -3.9388
+    -4.9006
     """
     age = np.maximum(np.round(age_days), t_x_days)
     rows = distinct_histories(frequency, t_x_days, age)
