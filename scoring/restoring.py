@@ -49,8 +49,11 @@ def former_segments(
     card = timeline[index]
     z = standard_features(moved, card, calendar)
     # Moved at the replacement itself, and not by a purchase of that very moment: they were elsewhere.
-    # Unless another replacement came at the same moment, and may have led them back.
-    only_one = index == former + 2 or timeline.adopted_at(former + 2) > replaced_at
+    # Unless another scorecard was adopted at the same moment, and it was that one that moved them, or
+    # that led them back: while nothing is bought, the clock stands still.
+    only_one = timeline.adopted_at(former) < replaced_at and (
+        index == former + 2 or timeline.adopted_at(former + 2) > replaced_at
+    )
     at_once = (moved["segment_since_us"] == replaced_at) & only_one
     by_purchase = moved["last_at_us"] == replaced_at
     elsewhere = np.where(at_once & ~by_purchase, present, NONE)

@@ -136,6 +136,19 @@ async def test_rollback_brings_every_customer_back_to_the_former_segment(first, 
     assert all(fields["scorecard"] == back.version.encode() for fields in run.hashes().values())
 
 
+async def test_rollback_leads_back_though_all_were_adopted_while_the_clock_stood_still(first):
+    """Then nobody can be told by since when they are in their segment."""
+    run, log = await run_until(LAST_DAY, first)
+    second = await publish(run.store, log, learnt(LAST_DAY, 4, first))
+    await adopt(run, second)
+    before = segments(run)
+    await adopt(run, await publish(run.store, log, elsewhere(first)))
+    await adopt(
+        run, await publish(run.store, log, second.model_copy(update={"restores": "fitted-2"}))
+    )
+    assert segments(run) == before
+
+
 async def test_without_saying_what_it_restores_the_same_numbers_leave_customers_behind(first):
     """What `restores` is for: hysteresis holds customers where another scorecard led them."""
     run, log = await run_until(LAST_DAY, first)
