@@ -546,13 +546,16 @@ async def test_customers_who_sleep_through_two_scorecards_have_the_history_of_bo
     st.lists(st.integers(0, 20), max_size=3),
     st.lists(st.integers(0, 2), min_size=21, max_size=21),
     st.booleans(),
+    st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
 async def test_any_history_hides_when_the_background_rescored_whom(
-    history, adopted_before, pages, swept
+    history, adopted_before, pages, swept, there_and_back
 ):
     log = sorted(history, key=_at_us)
     cards = [fitted_card(number, 0.05 * number) for number in (1, 2, 3)]
+    if there_and_back:
+        cards[2] = cards[0].model_copy(update={"number": 3, "restores": cards[0].version})
     outcomes = []
     for in_background in (True, False):
         run = await run_of(sweep_customers_max=2)
