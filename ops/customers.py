@@ -1,7 +1,7 @@
 """One customer as of any moment, for the people and services that ask.
 
-Reads the store, never writes it. What silence has done since the last event but no sweep has
-committed yet is computed here by the same `advance`, so an answer is never stale.
+Owns what is said of a customer; `ops.lookup` finds them. What silence has done since the last event
+but no sweep has committed yet is computed by the same `advance`, so an answer is never stale.
 """
 
 from __future__ import annotations
@@ -13,10 +13,6 @@ from typing import Any
 import numpy as np
 
 from schemas.change import ChangeType
-from schemas.erasure import tombstone_name
-from schemas.errors import ConfigurationError, InvalidTransactionError, UnknownCustomerError, shown
-from schemas.scorecard import Scorecard
-from schemas.transaction import is_customer_id
 from scoring.advance import advance
 from scoring.alive import prob_alive, prob_purchase
 from scoring.business_calendar import BusinessCalendar
@@ -26,10 +22,6 @@ from scoring.ledger import DayEntry, unpack_days
 from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t_x_days
 from scoring.states import NEVER_US, UNKNOWN_US, Numbers, States
 from scoring.timeline import Card, Timeline
-from state.codec import decode_rows
-from state.store import Checkpoint, Fields, Store
-from streams.homes import home_partition
-from streams.settings import Clock, Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HORIZON_DAYS = 30.0
@@ -196,104 +188,3 @@ class Customer:
         """active, fading or lost."""
         index = int(self.numbers["lifecycle"][0])
         return str(LIFECYCLES[index]) if index >= 0 else None
-
-
-async def partition_count(store: Store) -> int:
-    """How many partitions the installation was founded with.
-
-    Raises
-    ------
-    ConfigurationError
-        No worker has run here yet.
-    """
-    facts = await store.installation()
-    if "partitions" not in facts:
-        raise ConfigurationError(
-            "no worker has run against this Redis yet.", hint="Start one: everscore worker."
-        )
-    return int(facts["partitions"])
-
-
-def clock_of(checkpoint: Checkpoint, settings: Settings, wall_us: int) -> int:
-    """A partition's now: the wall clock where it is live, else the latest event time."""
-    by_wall = settings.clock is Clock.WALL or (settings.clock is Clock.AUTO and checkpoint.live)
-    return max(checkpoint.clock_us, wall_us) if by_wall else checkpoint.clock_us
-
-
-async def scorecards_of(store: Store) -> dict[str, Scorecard]:
-    """All scorecards by version."""
-    return {
-        version: Scorecard.model_validate_json(body)
-        for version, body in (await store.scorecards()).items()
-    }
-
-
-async def as_it_stands(
-    store: Store, partition: int, cards: dict[str, Scorecard]
-) -> tuple[Checkpoint, Timeline]:
-    """How far a partition is, and its scorecards: to be asked for after its customers, not before.
-
-    A scorecard is first saved, then adopted by a partition, then met in its customers. Who reads in
-    the opposite order, while a worker goes on, knows every scorecard that a customer names.
-
-    Parameters
-    ----------
-    store : Store
-    partition : int
-    cards : dict of str to Scorecard
-        Those known by version; the others are added.
-    """
-    checkpoint = await store.checkpoint(partition)
-    if any(version not in cards for _, version in checkpoint.adoptions):
-        cards.update(await scorecards_of(store))
-    return checkpoint, Timeline([(at, cards[version]) for at, version in checkpoint.adoptions])
-
-
-async def find_customer(
-    store: Store, settings: Settings, customer_id: str, wall_us: int, at_us: int | None = None
-) -> Customer:
-    """One customer as of now, or as of a later moment.
-
-    Raises
-    ------
-    UnknownCustomerError
-        No purchase of theirs has been counted.
-    InvalidTransactionError
-        The id cannot be one.
-    """
-    if not is_customer_id(customer_id):
-        raise InvalidTransactionError(f"{shown(customer_id)} is not a customer id")
-    partition = home_partition(customer_id, await partition_count(store))
-    stored = await store.load_many(partition, [customer_id])
-    if stored[0] is None:
-        tombstone = (await store.tombstones(partition)).get(tombstone_name(customer_id))
-        if tombstone is not None:
-            raise UnknownCustomerError(
-                f"customer {customer_id!r} was erased: nothing that occurred until "
-                f"{moment(tombstone.until_us):%Y-%m-%d %H:%M:%S} is known, nor ever will be"
-            )
-        raise UnknownCustomerError(f"no purchase of customer {customer_id!r} has been counted")
-    checkpoint, timeline = await as_it_stands(store, partition, {})
-    if not checkpoint.adoptions:  # it is being rebuilt from nothing: each row stands for itself
-        return await _as_written(store, settings, customer_id, stored[0])
-    calendar = BusinessCalendar(settings.timezone)
-    states = decode_rows([customer_id], stored, timeline, settings.input_topics)
-    now_us = clock_of(checkpoint, settings, wall_us) if at_us is None else at_us
-    settled = advance(states, Events.none(), now_us, timeline, calendar).states
-    return Customer(settled, now_us, timeline, calendar)
-
-
-async def _as_written(
-    store: Store, settings: Settings, customer_id: str, fields: Fields
-) -> Customer:
-    """One customer as of the last time that a worker looked at them."""
-    card = (await scorecards_of(store)).get(fields["scorecard"].decode())
-    if card is None:
-        raise UnknownCustomerError(
-            f"customer {customer_id!r} is scored by {shown(fields['scorecard'].decode())}, which Redis "
-            "has lost.",
-            hint="Mend it: everscore rebuild.",
-        )
-    timeline, calendar = Timeline.of(card), BusinessCalendar(settings.timezone)
-    states = decode_rows([customer_id], [fields], timeline, settings.input_topics)
-    return Customer(states, int(states.numbers["as_of_us"][0]), timeline, calendar)
