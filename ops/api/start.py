@@ -1,0 +1,80 @@
+"""Joins the API of an installation and serves it."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from ops.api.app import build_app
+from ops.api.audit import AuditLog
+from ops.api.census import Census
+from ops.api.changes_memory import ChangesMemory
+from ops.api.follower import Follower
+from ops.api.keys import KeyFile
+from ops.api.metrics import Metrics
+from ops.api.policy import read_policy
+from ops.api.service import Service
+from ops.api.settings import ApiSettings
+from ops.api.view import pseudonym
+from ops.api.watch import Watch
+from ops.lookup import Lookup
+from state.store import Store
+from streams.settings import Settings
+
+_GOODBYE_SECONDS = 3  # then open streams are cut; they resume elsewhere
+_HEADER_BYTES_MAX = 32 * 1024
+
+
+async def serve(settings: Settings, own: ApiSettings, store: Store) -> None:
+    """Serve until told to stop.
+
+    Raises
+    ------
+    ConfigurationError
+        No keys, or a policy that is none.
+    """
+    metrics = Metrics()
+    lookup = Lookup(store, settings)
+    memory = ChangesMemory(own.changes_max)
+    follower = Follower(settings, memory, metrics)
+    service = join(own, lookup, memory, metrics, Watch(lookup, follower.ends, metrics))
+    app = build_app(service, [follower.run, service.census.run, service.watch.run])
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=own.host,
+            port=own.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GOODBYE_SECONDS,
+            h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
+        )
+    )
+    await server.serve()
+
+
+def join(
+    own: ApiSettings, lookup: Lookup, memory: ChangesMemory, metrics: Metrics, watch: Watch
+) -> Service:
+    """A service of these parts, its keys and policy read."""
+    keys = KeyFile(own.keys)
+    if own.authentication:
+        _ = keys.pseudonym_secret  # says how to make a key where there is none
+    service = Service(
+        settings=own,
+        policy=read_policy(own.policy),
+        keys=keys,
+        lookup=lookup,
+        changes=memory,
+        census=Census(
+            lookup,
+            lambda customer_id: bytes.fromhex(pseudonym(service.secret, customer_id)),
+            own.census_seconds,
+            own.census_customers_max,
+            metrics,
+        ),
+        watch=watch,
+        audit=AuditLog(own.audit),
+        metrics=metrics,
+    )
+    return service
