@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from schemas.change import ChangeType
+from schemas.transaction import LAST_US
 from scoring.advance import advance
 from scoring.alive import prob_alive, prob_purchase
 from scoring.business_calendar import BusinessCalendar
@@ -66,6 +67,7 @@ class Customer:
         self._states = states
         self._timeline = timeline
         self._calendar = calendar
+        self._foreseen: list[Foreseen] | None = None
         self.numbers: Numbers = states.numbers.copy()
         self.numbers["as_of_us"] = max(as_of_us, int(states.numbers["as_of_us"][0]))
         if self.scored:
@@ -110,8 +112,14 @@ class Customer:
 
     def foreseen(self) -> list[Foreseen]:
         """Every change that silence alone will still bring, in order."""
+        if self._foreseen is None:  # the dearest part of a profile, and asked for twice
+            self._foreseen = self._look_ahead()
+        return self._foreseen
+
+    def _look_ahead(self) -> list[Foreseen]:
         states, found = self._states, []
-        while (at := int(states.numbers["next_review_us"][0])) != NEVER_US:
+        # What has no name in the calendar comes too late to be told.
+        while (at := int(states.numbers["next_review_us"][0])) <= LAST_US:
             step = advance(states, Events.none(), at, self._timeline, self._calendar)
             for block in step.changes.blocks:
                 kind = "segment" if block.kind is ChangeType.SEGMENT else "lifecycle"

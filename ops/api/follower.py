@@ -17,6 +17,7 @@ from schemas.errors import PipelineError
 from streams.settings import Settings
 
 _READ_MS = 200
+_AT_ONCE = 200  # some milliseconds of work, then whoever asks comes first
 _RETRY_SECONDS = 2.0
 _ENDS_SECONDS_MAX = 5.0
 
@@ -74,7 +75,9 @@ class Follower:
             consumer.seek(partition, offset)
         self._consumer, memory.following = consumer, True
         while True:
-            for records in (await consumer.getmany(timeout_ms=_READ_MS)).values():
+            for records in (
+                await consumer.getmany(timeout_ms=_READ_MS, max_records=_AT_ONCE)
+            ).values():
                 for record in records:
                     headers = dict(record.headers)
                     memory.add(
@@ -86,7 +89,7 @@ class Follower:
                             record.value,
                         )
                     )
-                await asyncio.sleep(0)  # whoever asks comes between two batches
+                await asyncio.sleep(0)
             if not memory.caught_up:
                 at = [await consumer.position(partition) for partition in partitions]
                 memory.caught_up = all(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+
 import uvicorn
 
 from ops.api.app import build_app
@@ -17,32 +20,43 @@ from ops.api.settings import ApiSettings
 from ops.api.view import pseudonym
 from ops.api.watch import Watch
 from ops.lookup import Lookup
+from schemas.errors import ConfigurationError
 from state.store import Store
 from streams.settings import Settings
 
 _GOODBYE_SECONDS = 3  # then open streams are cut; they resume elsewhere
 _HEADER_BYTES_MAX = 32 * 1024
+_KNOCKING_MAX = 1_024
 
 
-async def serve(settings: Settings, own: ApiSettings, store: Store) -> None:
+async def serve(
+    settings: Settings, own: ApiSettings, store: Store, ready: Callable[[str, int], None]
+) -> None:
     """Serve until told to stop.
+
+    Parameters
+    ----------
+    settings : Settings
+    own : ApiSettings
+    store : Store
+    ready : callable
+        Is told host and port when connections are taken.
 
     Raises
     ------
     ConfigurationError
-        No keys, or a policy that is none.
+        No keys, a policy that is none, or an address that cannot be listened on.
     """
     metrics = Metrics()
     lookup = Lookup(store, settings)
     memory = ChangesMemory(own.changes_max)
     follower = Follower(settings, memory, metrics)
     service = join(own, lookup, memory, metrics, Watch(lookup, follower.ends, metrics))
+    door = _listen(own)
     app = build_app(service, [follower.run, service.census.run, service.watch.run])
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            host=own.host,
-            port=own.port,
             log_config=None,
             access_log=False,
             server_header=False,
@@ -50,7 +64,27 @@ async def serve(settings: Settings, own: ApiSettings, store: Store) -> None:
             h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
         )
     )
-    await server.serve()
+    ready(own.host, door.getsockname()[1])
+    with door:
+        await server.serve(sockets=[door])
+
+
+def _listen(own: ApiSettings) -> socket.socket:
+    """Whoever knocks from now on is heard, if only when all is ready."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(
+            own.host, own.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        door = socket.socket(family, kind)
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(address)
+        door.listen(_KNOCKING_MAX)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {own.host}:{own.port}: {error.strerror}.",
+            hint="Choose another: --port, or EVERSCORE_API_PORT.",
+        ) from None
+    return door
 
 
 def join(

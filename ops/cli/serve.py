@@ -26,5 +26,8 @@ async def serve(
     )  # we say once what it says twenty times
     async with open_store(settings) as store:
         await store.check()
-        err.print(f"Serving at http://{own.host}:{own.port}/ — Ctrl-C ends it.", highlight=False)
-        await serve_api(settings, own, store)
+        await serve_api(settings, own, store, ready=_say_where)
+
+
+def _say_where(host: str, port: int) -> None:
+    err.print(f"Serving at http://{host}:{port}/. Ctrl-C ends it.", highlight=False, soft_wrap=True)
