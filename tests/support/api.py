@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from ops.api.start import join
 from ops.api.watch import Ends, Watch
 from ops.lookup import Lookup
 from state.memory_store import MemoryStore
+from state.outbox import Message
 from streams.settings import Settings
 from tests.support.purchases import Purchase, Run
 
@@ -38,6 +42,24 @@ class SpyStore(MemoryStore):
     async def load_many(self, partition: int, customer_ids: Any) -> Any:
         self.loaded += customer_ids
         return await super().load_many(partition, customer_ids)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Customers as a store has them, and what was published of them."""
+
+    store: dict[str, Any]
+    published: list[Message]
+
+
+async def counted(purchases: Iterable[Purchase], settings: Settings = SETTINGS) -> Counted:
+    """Purchases counted, and silence settled."""
+    run = Run(PARTITIONS, settings)
+    await run.store.found({"partitions": str(PARTITIONS)})
+    await run.start()
+    await run.feed(purchases, 500)
+    await run.sweep()
+    return Counted(vars(run.store), run.published)
 
 
 class Api:
@@ -68,9 +90,16 @@ class Api:
     async def _ends(self, _partitions: int) -> Ends | None:
         return self.ends
 
-    async def start(self) -> Api:
+    async def start(self, known: Counted | None = None) -> Api:
+        """Begin with nothing, or with customers counted before."""
+        if known is not None:
+            vars(self.store).update(deepcopy(known.store))
+            self.run.published += known.published
         await self.store.found({"partitions": str(PARTITIONS)})
         await self.run.start()
+        topic = self.run.settings.transactions_topic
+        for partition, owned in self.run.engine.owned.items():
+            self.run._offsets[partition] = owned.checkpoint.next_offsets.get(topic, 0)
         self.memory.begin(dict.fromkeys(range(PARTITIONS), 0))
         self.memory.caught_up = self.memory.following = True
         return self
@@ -79,6 +108,10 @@ class Api:
         """Count purchases, let silence do its work, and tell what came of it."""
         await self.run.feed(purchases, 500)
         await self.run.sweep()
+        await self.look()
+
+    async def look(self) -> None:
+        """What runs beside the routes, once."""
         self.tell()
         await self.service.census.count()
         await self.service.watch.look()

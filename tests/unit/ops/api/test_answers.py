@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from schemas.scorecard import Family
 from scoring.bootstrap import bootstrap_scorecard
 from streams.homes import home_partition
 from streams.settings import Settings
-from tests.support.api import PARTITIONS, Api
+from tests.support.api import PARTITIONS, Api, Counted, counted
 from tests.support.purchases import LogRecord, Purchase, cdnow_of
 
 with warnings.catch_warnings():
@@ -80,10 +81,19 @@ def check_equal(found: dict[str, dict], expected: pd.DataFrame) -> None:
 # --- as of now, and of other days
 
 
-@pytest.mark.parametrize("family", Family)
-async def test_scores_of_now_equal_lifetimes(tmp_path: Path, family: Family) -> None:
-    api = await Api(tmp_path, Settings(_env_file=None, family=family)).start()
-    await api.buy(*cdnow_of(60))
+@pytest.fixture(scope="module", params=Family)
+def of_family(request: pytest.FixtureRequest) -> tuple[Settings, Counted]:
+    settings = Settings(_env_file=None, family=request.param)
+    return settings, asyncio.run(counted(cdnow_of(60), settings))
+
+
+@pytest.fixture
+async def scored(tmp_path: Path, of_family: tuple[Settings, Counted]) -> Api:
+    return await Api(tmp_path, of_family[0]).start(of_family[1])
+
+
+async def test_scores_of_now_equal_lifetimes(scored: Api) -> None:
+    api, family = scored, scored.run.settings.family
     found = await batch(api, at="1998-06-30")
     check_equal(found, notebook("1998-06-30", family))
     now = await batch(api)
@@ -93,16 +103,13 @@ async def test_scores_of_now_equal_lifetimes(tmp_path: Path, family: Family) -> 
         check_equal(of_day, notebook(day[:10], family).loc[sorted(of_day)])
 
 
-@pytest.mark.parametrize("family", Family)
 @pytest.mark.parametrize(
     "day", ["1997-01-02", "1997-03-31", "1997-09-30", "1998-01-01", "1998-12-31", "2005-02-28"]
 )
 async def test_other_day_equals_what_a_notebook_would_have_computed_then(
-    tmp_path: Path, day: str, family: Family
+    scored: Api, day: str
 ) -> None:
-    api = await Api(tmp_path, Settings(_env_file=None, family=family)).start()
-    await api.buy(*cdnow_of(60))
-    check_equal(await batch(api, at=day), notebook(day, family))
+    check_equal(await batch(scored, at=day), notebook(day, scored.run.settings.family))
 
 
 async def test_purchase_on_the_very_day_counts(api: Api) -> None:
