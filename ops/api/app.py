@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,7 +23,10 @@ from schemas.errors import PipelineError, shown
 
 API_VERSION = "1.0"
 _REASONS_MAX = 3
+_TRIES_TO_END, _END_SECONDS = 10, 0.5
 _REFS = "#/components/schemas/{model}"
+
+_log = logging.getLogger("everscore.api")
 
 Task = Callable[[], Coroutine[Any, Any, None]]
 
@@ -43,9 +47,7 @@ def build_app(service: Service, tasks: Sequence[Task] = ()) -> FastAPI:
         try:
             yield
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await _end(running)
 
     app = FastAPI(
         title="Everscore",
@@ -67,6 +69,18 @@ def build_app(service: Service, tasks: Sequence[Task] = ()) -> FastAPI:
     return app
 
 
+async def _end(running: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: one that is asking Kafka may miss it once."""
+    for _ in range(_TRIES_TO_END):
+        waiting = [task for task in running if not task.done()]
+        if not waiting:
+            return
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=_END_SECONDS)
+    _log.error("%d tasks did not end", len(waiting))
+
+
 async def _invalid(request: Request, error: Any) -> Response:
     """A variable of a route is not as described."""
     reasons = []
@@ -86,9 +100,12 @@ async def _refused(request: Request, error: Any) -> Response:
             f"There is nothing at {shown(request.url.path)}; / lists what there is.",
         ),
         405: ("method-not-allowed", f"Not by {request.method}."),
-        400: ("invalid-request", "The body cannot be read."),
+        400: ("invalid-request", "The body is no JSON in UTF-8."),
     }.get(error.status_code, ("refused", str(error.detail)))
-    told = ApiError(error.status_code, kind, detail, error.headers)
+    status = (
+        422 if error.status_code == 400 else error.status_code
+    )  # as whatever else is not as described
+    told = ApiError(status, kind, detail, error.headers)
     return problem_response(told, request.state.request_id)
 
 

@@ -102,7 +102,8 @@ class Census:
         """The last count; waits for the first one, though not for ever."""
         if self._latest is None:
             try:
-                await asyncio.wait_for(self._counted.wait(), _FIRST_SECONDS_MAX)
+                async with asyncio.timeout(_FIRST_SECONDS_MAX):
+                    await self._counted.wait()
             except TimeoutError:
                 return None
         return self._latest

@@ -178,7 +178,8 @@ class ChangesMemory:
         if self.next > number:
             return True
         try:
-            await asyncio.wait_for(self._more.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._more.wait()
         except TimeoutError:
             return False
         return True

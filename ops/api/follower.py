@@ -109,7 +109,8 @@ class Follower:
             for partition in range(partitions)
         ]
         try:
-            found = await asyncio.wait_for(self._consumer.end_offsets(wanted), _ENDS_SECONDS_MAX)
+            async with asyncio.timeout(_ENDS_SECONDS_MAX):
+                found = await self._consumer.end_offsets(wanted)
         except (KafkaError, TimeoutError):
             return None
         return {(end.topic, end.partition): offset for end, offset in found.items()}

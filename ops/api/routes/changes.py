@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from ops.api.changes_memory import (
@@ -48,6 +48,7 @@ _encode = msgspec.json.Encoder().encode
     summary="Changes as they come",
 )
 async def changes(
+    request: Request,
     ask: MayChanges,
     begin: Annotated[
         Literal["now", "oldest"],
@@ -95,7 +96,7 @@ async def changes(
         try:
             yield f"retry: {_RECONNECT_MS}\nid: {pack_position(position)}\n\n".encode()
             number = memory.number_at(position)
-            while service.still_welcome(ask.key):
+            while service.still_welcome(ask.key) and not await request.is_disconnected():
                 if not await memory.wait(number, _BEAT_SECONDS):
                     # An id without data moves where the client goes on from, and shows nothing.
                     yield f": nothing new\nid: {pack_position(position)}\n\n".encode()
