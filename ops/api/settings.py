@@ -38,7 +38,7 @@ class ApiSettings(BaseSettings):
     )
     changes_max: PositiveInt = Field(
         250_000,
-        description="Changes remembered for history, flows and resumed streams; 1.2 kB each.",
+        description="Changes remembered for history, flows and resumed streams; 1.1 kB each.",
     )
     census_seconds: PositiveFloat = Field(
         30.0, description="Pause between two counts of all customers, for segments and their lists."

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -54,7 +57,7 @@ async def serve(
     service = join(own, lookup, memory, metrics, Watch(lookup, follower.ends, metrics))
     door = _listen(own)
     app = build_app(service, [follower.run, service.census.run, service.watch.run])
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             log_config=None,
@@ -67,6 +70,23 @@ async def serve(
     ready(own.host, door.getsockname()[1])
     with door:
         await server.serve(sockets=[door])
+
+
+class _Server(uvicorn.Server):
+    """A server that ends with code 0 when told to: uvicorn's own dies of the signal at last."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to SIGINT and SIGTERM."""
+        loop = asyncio.get_running_loop()
+        told = (signal.SIGINT, signal.SIGTERM)
+        for one in told:
+            loop.add_signal_handler(one, self.handle_exit, one, None)
+        try:
+            yield
+        finally:
+            for one in told:
+                loop.remove_signal_handler(one)
 
 
 def _listen(own: ApiSettings) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from ops.api import documents
 from ops.api.openapi import FILE, rendered
 from ops.api.policy import Policy, Role
 from ops.api.service import Service
+from ops.api.settings import ApiSettings
 from tests.support.api import Api, Counted
 from tests.support.purchases import Purchase
 
@@ -27,6 +29,7 @@ NOTHING_TO_GET_WRONG = {
     "GET /metrics",
     "GET /segments",
 }
+PATH = re.compile(r"(/[a-zA-Z:{}/.]*)`")
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -132,3 +135,19 @@ async def test_good_answer_is_as_described_whoever_asks(
     response = await api.get(path, role)
     assert response.status_code == 200
     document.model_validate_json(response.content)
+
+
+def test_page_about_the_api_lists_every_setting_route_and_role() -> None:
+    page = (FILE.parent / "README.md").read_text(encoding="utf-8")
+    for name, field in ApiSettings.model_fields.items():
+        default = "empty" if field.default is None else f"`{field.default}`"
+        assert f"| `{name.upper()}` | {default} | {field.description} |" in page
+    listed = {
+        path
+        for row in re.findall(r"^\| (`[A-Z]+ /.*?) \|", page, re.M)
+        for path in PATH.findall(row)
+    }
+    assert listed == {
+        path.replace("{customer_id}", "{id}") for path in json.loads(rendered())["paths"]
+    } | {"/openapi.json"}
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.M)) == set(Role)
