@@ -23,6 +23,7 @@ from schemas.errors import PipelineError, shown
 
 API_VERSION = "1.0"
 _REASONS_MAX = 3
+_PAUSE_SECONDS = 5.0
 _TRIES_TO_END, _END_SECONDS = 10, 0.5
 _REFS = "#/components/schemas/{model}"
 
@@ -43,7 +44,7 @@ def build_app(service: Service, tasks: Sequence[Task] = ()) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        running = [asyncio.create_task(task()) for task in tasks]
+        running = [asyncio.create_task(_again_and_again(task)) for task in tasks]
         try:
             yield
         finally:
@@ -67,6 +68,16 @@ def build_app(service: Service, tasks: Sequence[Task] = ()) -> FastAPI:
     app.add_exception_handler(PipelineError, _failed)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+async def _again_and_again(task: Task) -> None:
+    """Run a task for ever; a fault of ours in it is logged, and is no reason to know nothing any more."""
+    while True:
+        try:
+            await task()
+        except Exception:
+            _log.exception("%s failed", getattr(task, "__qualname__", task))
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def _end(running: list[asyncio.Task[None]]) -> None:

@@ -65,10 +65,9 @@ class Gate:
             await send(message)
 
         try:
-            body = await _body(scope, headers, receive)
             if scope["path"] not in OPEN_PATHS:
                 self._let_in(scope, headers)
-            await self._app(scope, body, named)
+            await self._app(scope, await _body(scope, headers, receive), named)
         except PipelineError as error:
             told = as_api_error(error)
             if told.status >= 500:

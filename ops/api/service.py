@@ -25,6 +25,7 @@ from ops.api.settings import ApiSettings
 from ops.api.view import View, pseudonym
 from ops.api.watch import Watch
 from ops.lookup import Lookup
+from schemas.errors import ConfigurationError
 
 _encode = msgspec.json.Encoder().encode
 # Where authentication is off, whoever can connect is this one.
@@ -71,9 +72,12 @@ class Service:
     @property
     def secret(self) -> bytes:
         """Behind pseudonyms."""
-        if not self.settings.authentication and self.keys.read() is None:
+        try:
+            return self.keys.pseudonym_secret
+        except ConfigurationError:
+            if self.settings.authentication:
+                raise
             return self._spare_secret
-        return self.keys.pseudonym_secret
 
     def caller(self, shown: str | None) -> ApiKey | None:
         """Who shows this key; None if it opens nothing."""

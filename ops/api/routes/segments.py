@@ -93,11 +93,11 @@ async def members(
     Whoever is in the segment while all pages are read is met exactly once.
     """
     after = b"" if cursor is None else _unpack(cursor)
-    group = _group(await _latest(ask), name, ask)
+    count = await _latest(ask)
+    group = _group(count, name, ask)
     ask.spend(limit // 100)
     rows, further = page_of(group, after, limit)
     ask.note("members", [customer_id for _, customer_id, _, _ in rows], segment=name)
-    count = await _latest(ask)
     return answer(
         {
             "segment": name,

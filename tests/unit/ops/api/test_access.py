@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from datetime import timedelta
@@ -9,6 +10,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from ops.api.app import build_app
 from ops.api.gate import BODY_BYTES_MAX
 from ops.api.policy import Role
 from tests.support.api import Api
@@ -294,3 +296,47 @@ async def test_without_authentication_whoever_can_connect_may_ask(tmp_path) -> N
         transport=httpx.ASGITransport(api.app), base_url="http://everscore"
     ) as client:
         assert (await client.get("/")).json()["role"] == "admin"
+
+
+async def test_task_that_fails_is_named_and_begun_again(
+    tmp_path, caplog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.api.app._PAUSE_SECONDS", 0.0)
+    begun = asyncio.Event()
+    tries = 0
+
+    async def flaky() -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise RuntimeError("of all things")
+        begun.set()
+        await asyncio.Event().wait()
+
+    app = build_app(Api(tmp_path).service, [flaky])
+    async with app.router.lifespan_context(app):
+        async with asyncio.timeout(10):
+            await begun.wait()
+    assert "of all things" in caplog.text
+
+
+async def test_task_that_misses_its_cancellation_is_cancelled_again(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ops.api.app._END_SECONDS", 0.01)
+    missed = 0
+
+    async def deaf() -> None:
+        nonlocal missed
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                missed += 1
+                if missed == 3:
+                    raise
+
+    app = build_app(Api(tmp_path).service, [deaf])
+    async with asyncio.timeout(10), app.router.lifespan_context(app):
+        await asyncio.sleep(0)
+    assert missed == 3
