@@ -16,8 +16,20 @@ from typing import Any
 import httpx
 import pytest
 
+from pydantic import SecretStr
+
+from ops.api.census import Census
+from ops.api.metrics import Metrics
+from ops.api.watch import Watch
+from ops.demo_servers import settings_for
+from ops.embedded.redis_server import EmbeddedRedis
+from ops.lookup import Lookup
+from ops.security.roles import Role, redis_rules
+from schemas.errors import ConfigurationError, UnknownCustomerError
+from streams.connections import redis_store
+from tests.support.access import open_async_redis
 from tests.support.installation import REPOSITORY, Installation
-from tests.support.purchases import cdnow_of
+from tests.support.purchases import Run, cdnow_of
 
 pytestmark = pytest.mark.integration
 
@@ -187,3 +199,36 @@ async def test_api_before_any_worker_is_not_ready_and_is_so_afterwards(
                 await until(
                     lambda: client.get("/customers/00003"), lambda one: one["frequency"] == 5
                 )
+
+
+async def test_api_does_with_what_the_support_user_may_do_in_redis() -> None:
+    with EmbeddedRedis() as server:
+        settings = settings_for("127.0.0.1:1", server.url)
+        admin = redis_store(settings)
+        run = await Run(4, settings, admin).start()
+        await admin.found({"partitions": "4"})
+        await run.feed(cdnow_of(20), 500)
+        async with open_async_redis(settings) as client:
+            rules = redis_rules(Role.SUPPORT, settings.keys)
+            await client.execute_command("ACL", "SETUSER", "support", "on", ">hush", *rules)
+        store = redis_store(
+            settings_for(
+                "127.0.0.1:1", server.url, redis_username="support", redis_password=SecretStr("hush")
+            )
+        )
+        await store.check()
+        lookup, metrics = Lookup(store, settings), Metrics()
+        assert (await lookup.find("00003", 0)).profile()["frequency"] == 5
+        with pytest.raises(UnknownCustomerError):
+            await lookup.find("nobody", 0)
+        census = Census(lookup, str.encode, 1, 100, metrics)
+        assert (await census.count()).customers == 20
+
+        async def no_ends(_partitions: int) -> None:
+            return None
+
+        await Watch(lookup, no_ends, metrics).look()
+        with pytest.raises(ConfigurationError, match="support"):
+            await store.found({"partitions": "5"})
+        await store.close()
+        await admin.close()
