@@ -117,16 +117,17 @@ class Customer:
         return self._foreseen
 
     def _look_ahead(self) -> list[Foreseen]:
-        states, found = self._states, []
         # What has no name in the calendar comes too late to be told.
-        while (at := int(states.numbers["next_review_us"][0])) <= LAST_US:
-            step = advance(states, Events.none(), at, self._timeline, self._calendar)
-            for block in step.changes.blocks:
-                kind = "segment" if block.kind is ChangeType.SEGMENT else "lifecycle"
-                when = _EPOCH + timedelta(microseconds=int(block.numbers["as_of_us"][0]))
-                found.append(Foreseen(when, kind, block.previous[0], block.current[0]))
-            states = step.states
-        return found
+        step = advance(self._states, Events.none(), LAST_US, self._timeline, self._calendar)
+        return [
+            Foreseen(
+                _EPOCH + timedelta(microseconds=int(block.numbers["as_of_us"][0])),
+                "segment" if block.kind is ChangeType.SEGMENT else "lifecycle",
+                block.previous[0],
+                block.current[0],
+            )
+            for block in step.changes.blocks
+        ]
 
     def profile(self) -> dict[str, Any]:
         """Everything that `lookup` shows, plain values with units in their names."""

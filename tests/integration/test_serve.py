@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from pydantic import SecretStr
 
 from ops.api.census import Census
@@ -213,7 +212,10 @@ async def test_api_does_with_what_the_support_user_may_do_in_redis() -> None:
             await client.execute_command("ACL", "SETUSER", "support", "on", ">hush", *rules)
         store = redis_store(
             settings_for(
-                "127.0.0.1:1", server.url, redis_username="support", redis_password=SecretStr("hush")
+                "127.0.0.1:1",
+                server.url,
+                redis_username="support",
+                redis_password=SecretStr("hush"),
             )
         )
         await store.check()
