@@ -79,11 +79,14 @@ class ChangesMemory:
         All that Kafka held when reading began was read.
     following : bool
         Kafka is being read at this moment.
+    beginnings : int
+        How often it has begun; positions of before mean nothing any more.
     """
 
     def __init__(self, changes_max: int) -> None:
         self.changes_max = changes_max
         self.caught_up = self.following = False
+        self.beginnings = 0
         self.first = self.next = 0  # numbers of the changes here; erased ones leave holes
         self._told: dict[int, Told] = {}
         self._heads: dict[str, deque[int]] = {}
@@ -102,6 +105,8 @@ class ChangesMemory:
         self.first = self.next
         self._begins, self._ends = dict(offsets), dict(offsets)
         self.caught_up = False
+        self.beginnings += 1
+        self._wake()
 
     def add(self, told: Told) -> None:
         """Remember a change; one that was told before is not told again."""
@@ -121,6 +126,9 @@ class ChangesMemory:
             self._flows[head.previous, head.current] += 1
         while len(self._told) > self.changes_max:
             self._drop_oldest()
+        self._wake()
+
+    def _wake(self) -> None:
         self._more.set()
         self._more = asyncio.Event()
 

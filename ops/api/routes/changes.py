@@ -70,7 +70,15 @@ async def changes(
 ) -> Response:
     """Each change once, those of one customer in order; a comment every 15 seconds keeps it open."""
     memory, service = ask.service.changes, ask.service
-    position = _start(memory, begin, last_event_id)
+    from_now = last_event_id is None and begin == "now"
+    if not memory.beginnings or (from_now and not memory.caught_up):
+        raise ApiError(
+            503,
+            "not-read-yet",
+            "Kafka has not answered yet, or what it holds is still being read: what is new is not known.",
+            {"Retry-After": str(RETRY_SECONDS)},
+        )
+    position, beginnings = _start(memory, begin, last_event_id), memory.beginnings
     if service.streams >= STREAMS_MAX:
         raise ApiError(
             503,
@@ -96,7 +104,11 @@ async def changes(
         try:
             yield f"retry: {_RECONNECT_MS}\nid: {pack_position(position)}\n\n".encode()
             number = memory.number_at(position)
-            while service.still_welcome(ask.key) and not await request.is_disconnected():
+            while (
+                service.still_welcome(ask.key)
+                and memory.beginnings == beginnings  # else it comes again, and is told
+                and not await request.is_disconnected()
+            ):
                 if not await memory.wait(number, _BEAT_SECONDS):
                     # An id without data moves where the client goes on from, and shows nothing.
                     yield f": nothing new\nid: {pack_position(position)}\n\n".encode()

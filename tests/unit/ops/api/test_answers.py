@@ -15,6 +15,7 @@ from ops.api.policy import Role
 from ops.api.view import pseudonym
 from schemas.erasure import erasure_headers
 from schemas.scorecard import Family
+from schemas.transaction import LAST_US
 from scoring.bootstrap import bootstrap_scorecard
 from streams.homes import home_partition
 from streams.settings import Settings
@@ -307,3 +308,19 @@ async def test_erased_customer_is_unknown_and_forgotten_save_for_the_erasure(api
     assert (await api.get("/customers/00003")).status_code == 404
     assert "erased" in (await api.get("/customers/00003/history")).json()["detail"]
     assert [change["cause"] for change in api.memory.of("00003")] == ["erasure"]
+
+
+async def test_reader_asks_for_many_whom_they_were_shown(api: Api) -> None:
+    listed = (await api.get("/segments/Loyal/customers", Role.READER)).json()
+    names = [customer["customer_id"] for customer in listed["customers"]]
+    body = {"ids": [*names, "0" * 64]}
+    found = (await api.post("/customers:batchGet", Role.READER, json=body)).json()
+    assert [customer["customer_id"] for customer in found["customers"]] == names
+    assert {customer["segment"] for customer in found["customers"]} == {"Loyal"}
+    assert found["unknown"] == ["0" * 64]
+
+
+async def test_change_to_come_too_late_for_the_calendar_is_not_told(api: Api) -> None:
+    customer = await api.service.lookup.find("00003", 0)
+    customer._states.numbers["next_review_us"] = LAST_US + 1
+    assert customer.foreseen() == []

@@ -175,6 +175,28 @@ async def test_quiet_stream_is_kept_open_and_ends_with_its_key(
     await asyncio.wait_for(listener._task, 10)
 
 
+async def test_stream_before_anything_was_read_is_to_come_again(tmp_path: Path) -> None:
+    response = await Api(tmp_path).get("/changes")
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+
+
+async def test_old_changes_still_being_read_are_not_told_as_new(api: Api) -> None:
+    api.memory.caught_up = False
+    assert (await api.get("/changes")).status_code == 503
+    listener = Listener(api, "from=oldest")
+    assert len(await listener.events(5)) == 5
+    await listener.close()
+
+
+async def test_stream_ends_when_the_log_begins_anew(api: Api) -> None:
+    listener = Listener(api, "from=oldest")
+    await listener.events(5)
+    api.memory.begin(dict.fromkeys(api.memory.position, 0))
+    await asyncio.wait_for(listener._task, 10)
+    assert len(api.memory) == 0
+
+
 async def test_one_stream_too_many_is_to_come_again(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
