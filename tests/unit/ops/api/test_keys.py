@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -172,3 +173,15 @@ def test_setting_that_cannot_be_names_its_variable(monkeypatch: pytest.MonkeyPat
     done = CliRunner().invoke(app, ["serve"])
     assert done.exit_code == 78
     assert "EVERSCORE_API_PORT" in done.stderr
+
+
+def test_without_the_extra_the_command_says_what_to_install(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERSCORE_API_KEYS", str(path))
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    for room in ("ops.api.keys", "ops.api.policy"):
+        monkeypatch.delitem(sys.modules, room)
+    done = CliRunner().invoke(app, ["key", "ls"])
+    assert done.exit_code == 78
+    assert "pip install 'everscore[serve]'" in done.stderr.replace("\n", " ")
