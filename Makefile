@@ -58,12 +58,13 @@ lint: $(READY)  ## formatting, lint, types and the layering contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-schemas: $(READY)  ## regenerate schemas/json from the models
+schemas: $(READY)  ## regenerate schemas/json from the models, and the API's description from its routes
 	$(BIN)/python -m schemas.export
+	$(BIN)/python -m ops.api.openapi
 
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:  ## resolve the exact versions again (needs uv)
-	uv pip compile $(LOCK) $(addprefix --extra ,build dev docker embedded files security) -o requirements.lock pyproject.toml
+	uv pip compile $(LOCK) $(addprefix --extra ,build dev docker embedded files security serve) -o requirements.lock pyproject.toml
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
 		| uv pip compile $(LOCK) -o requirements-bench.lock -
 

@@ -1,7 +1,7 @@
 """One customer as of any moment, for the people and services that ask.
 
-Reads the store, never writes it. What silence has done since the last event but no sweep has
-committed yet is computed here by the same `advance`, so an answer is never stale.
+Owns what is said of a customer; `ops.lookup` finds them. What silence has done since the last event
+but no sweep has committed yet is computed by the same `advance`, so an answer is never stale.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 
 from schemas.change import ChangeType
-from schemas.erasure import tombstone_name
-from schemas.errors import ConfigurationError, InvalidTransactionError, UnknownCustomerError, shown
-from schemas.scorecard import Scorecard
-from schemas.transaction import is_customer_id
+from schemas.transaction import LAST_US
 from scoring.advance import advance
 from scoring.alive import prob_alive, prob_purchase
 from scoring.business_calendar import BusinessCalendar
@@ -26,10 +23,6 @@ from scoring.ledger import DayEntry, unpack_days
 from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t_x_days
 from scoring.states import NEVER_US, UNKNOWN_US, Numbers, States
 from scoring.timeline import Card, Timeline
-from state.codec import decode_rows
-from state.store import Checkpoint, Fields, Store
-from streams.homes import home_partition
-from streams.settings import Clock, Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HORIZON_DAYS = 30.0
@@ -74,6 +67,7 @@ class Customer:
         self._states = states
         self._timeline = timeline
         self._calendar = calendar
+        self._foreseen: list[Foreseen] | None = None
         self.numbers: Numbers = states.numbers.copy()
         self.numbers["as_of_us"] = max(as_of_us, int(states.numbers["as_of_us"][0]))
         if self.scored:
@@ -118,15 +112,22 @@ class Customer:
 
     def foreseen(self) -> list[Foreseen]:
         """Every change that silence alone will still bring, in order."""
-        states, found = self._states, []
-        while (at := int(states.numbers["next_review_us"][0])) != NEVER_US:
-            step = advance(states, Events.none(), at, self._timeline, self._calendar)
-            for block in step.changes.blocks:
-                kind = "segment" if block.kind is ChangeType.SEGMENT else "lifecycle"
-                when = _EPOCH + timedelta(microseconds=int(block.numbers["as_of_us"][0]))
-                found.append(Foreseen(when, kind, block.previous[0], block.current[0]))
-            states = step.states
-        return found
+        if self._foreseen is None:  # the dearest part of a profile, and asked for twice
+            self._foreseen = self._look_ahead()
+        return self._foreseen
+
+    def _look_ahead(self) -> list[Foreseen]:
+        # What has no name in the calendar comes too late to be told.
+        step = advance(self._states, Events.none(), LAST_US, self._timeline, self._calendar)
+        return [
+            Foreseen(
+                _EPOCH + timedelta(microseconds=int(block.numbers["as_of_us"][0])),
+                "segment" if block.kind is ChangeType.SEGMENT else "lifecycle",
+                block.previous[0],
+                block.current[0],
+            )
+            for block in step.changes.blocks
+        ]
 
     def profile(self) -> dict[str, Any]:
         """Everything that `lookup` shows, plain values with units in their names."""
@@ -196,104 +197,3 @@ class Customer:
         """active, fading or lost."""
         index = int(self.numbers["lifecycle"][0])
         return str(LIFECYCLES[index]) if index >= 0 else None
-
-
-async def partition_count(store: Store) -> int:
-    """How many partitions the installation was founded with.
-
-    Raises
-    ------
-    ConfigurationError
-        No worker has run here yet.
-    """
-    facts = await store.installation()
-    if "partitions" not in facts:
-        raise ConfigurationError(
-            "no worker has run against this Redis yet.", hint="Start one: everscore worker."
-        )
-    return int(facts["partitions"])
-
-
-def clock_of(checkpoint: Checkpoint, settings: Settings, wall_us: int) -> int:
-    """A partition's now: the wall clock where it is live, else the latest event time."""
-    by_wall = settings.clock is Clock.WALL or (settings.clock is Clock.AUTO and checkpoint.live)
-    return max(checkpoint.clock_us, wall_us) if by_wall else checkpoint.clock_us
-
-
-async def scorecards_of(store: Store) -> dict[str, Scorecard]:
-    """All scorecards by version."""
-    return {
-        version: Scorecard.model_validate_json(body)
-        for version, body in (await store.scorecards()).items()
-    }
-
-
-async def as_it_stands(
-    store: Store, partition: int, cards: dict[str, Scorecard]
-) -> tuple[Checkpoint, Timeline]:
-    """How far a partition is, and its scorecards: to be asked for after its customers, not before.
-
-    A scorecard is first saved, then adopted by a partition, then met in its customers. Who reads in
-    the opposite order, while a worker goes on, knows every scorecard that a customer names.
-
-    Parameters
-    ----------
-    store : Store
-    partition : int
-    cards : dict of str to Scorecard
-        Those known by version; the others are added.
-    """
-    checkpoint = await store.checkpoint(partition)
-    if any(version not in cards for _, version in checkpoint.adoptions):
-        cards.update(await scorecards_of(store))
-    return checkpoint, Timeline([(at, cards[version]) for at, version in checkpoint.adoptions])
-
-
-async def find_customer(
-    store: Store, settings: Settings, customer_id: str, wall_us: int, at_us: int | None = None
-) -> Customer:
-    """One customer as of now, or as of a later moment.
-
-    Raises
-    ------
-    UnknownCustomerError
-        No purchase of theirs has been counted.
-    InvalidTransactionError
-        The id cannot be one.
-    """
-    if not is_customer_id(customer_id):
-        raise InvalidTransactionError(f"{shown(customer_id)} is not a customer id")
-    partition = home_partition(customer_id, await partition_count(store))
-    stored = await store.load_many(partition, [customer_id])
-    if stored[0] is None:
-        tombstone = (await store.tombstones(partition)).get(tombstone_name(customer_id))
-        if tombstone is not None:
-            raise UnknownCustomerError(
-                f"customer {customer_id!r} was erased: nothing that occurred until "
-                f"{moment(tombstone.until_us):%Y-%m-%d %H:%M:%S} is known, nor ever will be"
-            )
-        raise UnknownCustomerError(f"no purchase of customer {customer_id!r} has been counted")
-    checkpoint, timeline = await as_it_stands(store, partition, {})
-    if not checkpoint.adoptions:  # it is being rebuilt from nothing: each row stands for itself
-        return await _as_written(store, settings, customer_id, stored[0])
-    calendar = BusinessCalendar(settings.timezone)
-    states = decode_rows([customer_id], stored, timeline, settings.input_topics)
-    now_us = clock_of(checkpoint, settings, wall_us) if at_us is None else at_us
-    settled = advance(states, Events.none(), now_us, timeline, calendar).states
-    return Customer(settled, now_us, timeline, calendar)
-
-
-async def _as_written(
-    store: Store, settings: Settings, customer_id: str, fields: Fields
-) -> Customer:
-    """One customer as of the last time that a worker looked at them."""
-    card = (await scorecards_of(store)).get(fields["scorecard"].decode())
-    if card is None:
-        raise UnknownCustomerError(
-            f"customer {customer_id!r} is scored by {shown(fields['scorecard'].decode())}, which Redis "
-            "has lost.",
-            hint="Mend it: everscore rebuild.",
-        )
-    timeline, calendar = Timeline.of(card), BusinessCalendar(settings.timezone)
-    states = decode_rows([customer_id], [fields], timeline, settings.input_topics)
-    return Customer(states, int(states.numbers["as_of_us"][0]), timeline, calendar)

@@ -20,10 +20,10 @@ from pathlib import Path
 import msgspec
 
 from ops.change_feed import open_consumer
-from ops.customers import scorecards_of
 from ops.demo_servers import PARTITIONS
 from ops.loaders.cdnow import load_cdnow
 from ops.loaders.source import LoadReport, SourceTransaction
+from ops.lookup import scorecards_of
 from ops.parity import Parity, all_states, compare_with_lifetimes
 from ops.producing import PacedProducer, Progress, progress_of
 from schemas.errors import ConfigurationError

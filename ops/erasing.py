@@ -16,8 +16,9 @@ from aiokafka.admin import RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from ops.change_feed import open_consumer, records_to_end
-from ops.customers import moment, partition_count
+from ops.customers import moment
 from ops.kafka_admin import open_admin
+from ops.lookup import partition_count
 from schemas.erasure import customers_named, erasure_headers, tombstone_name
 from schemas.errors import InvalidTransactionError, NotYetErasedError, shown
 from schemas.transaction import is_customer_id

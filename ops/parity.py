@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ops.customers import as_it_stands
 from ops.loaders.source import SourceTransaction
-from schemas.scorecard import Scorecard
+from ops.lookup import Lookup
 from scoring.business_calendar import BusinessCalendar
 from scoring.review import monetary_value, t_x_days
 from scoring.states import States
@@ -37,7 +36,7 @@ async def all_states(
     store: Store, settings: Settings, partitions: int
 ) -> AsyncIterator[tuple[int, States]]:
     """Every customer in Redis, page by page, with the partition."""
-    cards: dict[str, Scorecard] = {}
+    lookup = Lookup(store, settings)
     for partition in range(partitions):
         cursor, seen = 0, set[str]()
         while True:
@@ -45,7 +44,7 @@ async def all_states(
             fresh = [customer_id for customer_id in dict.fromkeys(ids) if customer_id not in seen]
             seen.update(fresh)
             stored = await store.load_many(partition, fresh)
-            _, timeline = await as_it_stands(store, partition, cards)
+            _, timeline = await lookup.timeline(partition)
             yield partition, decode_rows(fresh, stored, timeline, settings.input_topics)
             if cursor == 0:
                 break

@@ -12,7 +12,8 @@ from rich.text import Text
 from ops.change_feed import history_of
 from ops.cli.plot import column_plot
 from ops.cli.support import command, open_store, out, print_json, read_settings, wall_us
-from ops.customers import Customer, Foreseen, find_customer
+from ops.customers import Customer, Foreseen
+from ops.lookup import find_customer
 from schemas.errors import PipelineError
 
 CustomerId = Annotated[str, typer.Argument(metavar="ID", help="Customer id.")]

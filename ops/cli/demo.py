@@ -16,7 +16,6 @@ from ops.change_feed import history_of
 from ops.cli.customers import show_explanation
 from ops.cli.stack import fetch_kafka, read_stack_settings
 from ops.cli.support import Exit, command, open_store, out, read_settings, wall_us
-from ops.customers import find_customer
 from ops.demo import (
     Outcome,
     Tally,
@@ -33,6 +32,7 @@ from ops.demo import (
 from ops.demo_servers import PARTITIONS, start_servers
 from ops.demo_view import live_view, progress_line, summary
 from ops.loaders.source import SourceTransaction
+from ops.lookup import find_customer
 from ops.stack.at_hand import StackKind, real_stacks_here
 from ops.stack.topics import declared_topics, ensure_topics
 from schemas.errors import ConfigurationError

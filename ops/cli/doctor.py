@@ -16,7 +16,8 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from ops.cli.support import Exit, command, out, print_json, read_settings
+from ops.api.settings import ApiSettings
+from ops.cli.support import Exit, command, out, print_json, read_api_settings, read_settings
 from ops.doctor.examine import examine
 from ops.doctor.finding import Finding, Verdict
 from ops.doctor.wording import counted
@@ -73,7 +74,7 @@ async def doctor(
     """
     # A broker that is away is told once, by us.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    settings = read_settings()
+    settings, of_api = read_settings(), read_api_settings()
     asking = nullcontext() if as_json or not out.is_terminal else out.status("asking …")
     with asking:
         findings = await examine(settings, Role(role.value))
@@ -84,11 +85,11 @@ async def doctor(
                 "ok": code is Exit.OK,
                 "role": role.value,
                 "checks": [_plain(finding) for finding in findings],
-                "settings": {variable: value for variable, value, _, _ in _values(settings)},
+                "settings": {name: value for name, value, _, _ in _values(settings, of_api)},
             }
         )
     else:
-        (_explain_settings if with_meaning else _show_settings)(settings)
+        (_explain_settings if with_meaning else _show_settings)(_values(settings, of_api))
         for section, group in groupby(findings, key=lambda finding: finding.section):
             title = _TITLES[section]
             out.print()
@@ -122,22 +123,26 @@ def _plain(finding: Finding) -> dict[str, Any]:
     return plain | {"unreachable": finding.unreachable}
 
 
-def _values(settings: Settings) -> list[tuple[str, Any, bool, str]]:
-    """Variable, value, whether it is left to its default, and meaning of every setting."""
+Value = tuple[str, Any, bool, str]
+"""Variable, value, whether it is left to its default, and meaning."""
+
+
+def _values(*several: Settings | ApiSettings) -> list[Value]:
+    """Every setting."""
     return [
         (
-            f"EVERSCORE_{name.upper()}",
+            f"{type(settings).model_config['env_prefix']}{name.upper()}",
             getattr(settings, name),
             name not in settings.model_fields_set,
             field.description or "",
         )
-        for name, field in Settings.model_fields.items()
+        for settings in several
+        for name, field in type(settings).model_fields.items()
     ]
 
 
-def _show_settings(settings: Settings) -> None:
+def _show_settings(listed: list[Value]) -> None:
     """Every setting with its value: what is set here on lines of its own, the defaults drawn together."""
-    listed = _values(settings)
     out.print("[bold]Settings[/]")
     for variable, value, default, _ in listed:
         if not default:
@@ -148,10 +153,10 @@ def _show_settings(settings: Settings) -> None:
         _line(f"  [dim]{escape(line)}[/]")
 
 
-def _explain_settings(settings: Settings) -> None:
+def _explain_settings(listed: list[Value]) -> None:
     """Every setting with its value and meaning."""
     table = Table(Column("setting", no_wrap=True), "value", "meaning", box=None, pad_edge=False)
-    for variable, value, default, meaning in _values(settings):
+    for variable, value, default, meaning in listed:
         shown = _written(value)
         table.add_row(variable, shown if default else f"[bold]{shown}[/]", escape(meaning))
     out.print(table)

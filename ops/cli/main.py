@@ -11,9 +11,11 @@ from ops.cli.dlq import dlq
 from ops.cli.doctor import doctor
 from ops.cli.erase import erase
 from ops.cli.fit import fit
+from ops.cli.key import key
 from ops.cli.rebuild import rebuild
 from ops.cli.replay import replay
 from ops.cli.scorecard import scorecard
+from ops.cli.serve import serve
 from ops.cli.stack import stack
 from ops.cli.tail import tail
 from ops.cli.topics import topics
@@ -28,21 +30,12 @@ app = typer.Typer(
     add_completion=False,
 )
 for run in (
-    demo,
-    worker,
-    replay,
-    fit,
-    lookup,
-    explain,
-    tail,
-    verify,
-    rebuild,
-    erase,
-    bench,
-    doctor,
+    *(demo, worker, replay, fit, lookup, explain, tail, serve),
+    *(verify, rebuild, erase, bench, doctor),
 ):
     app.command()(run)
 app.add_typer(dlq, name="dlq")
+app.add_typer(key, name="key")
 app.add_typer(scorecard, name="scorecard")
 app.add_typer(stack, name="stack")
 app.add_typer(topics, name="topics")

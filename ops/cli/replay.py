@@ -18,10 +18,10 @@ from rich.progress import (
 )
 
 from ops.cli.support import command, err, open_store, out, print_json, read_settings
-from ops.customers import partition_count
 from ops.loaders.formats import FORMATS, load
 from ops.loaders.mapped_csv import parse_mapping
 from ops.loaders.source import LoadOptions, LoadReport
+from ops.lookup import partition_count
 from ops.producing import PacedProducer, progress_of
 from schemas.errors import PipelineError
 from state.store import Store

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from enum import IntEnum
 from functools import wraps
-from typing import Any, NoReturn, ParamSpec
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ from pydantic_settings import SettingsError
 from rich.console import Console
 from rich.markup import escape
 
+from ops.api.settings import ApiSettings
 from schemas.errors import (
     ConfigurationError,
     DegenerateFitError,
@@ -41,6 +42,8 @@ err = Console(stderr=True)
 
 
 P = ParamSpec("P")
+# Of the extra `serve`, by which names they are imported.
+_SERVE_PACKAGES = frozenset({"fastapi", "starlette", "uvicorn", "prometheus_client", "yaml"})
 
 
 class Exit(IntEnum):
@@ -63,20 +66,29 @@ def wall_us() -> int:
 
 def read_settings(**overrides: Any) -> Settings:
     """Settings from the environment, with what the command line says instead."""
-    return _read({name: value for name, value in overrides.items() if value is not None})
+    return _read({k: value for k, value in overrides.items() if value is not None}, Settings)
 
 
 def read_names() -> Settings:
     """Settings from the environment, how servers are reached left aside: topics and keys matter."""
-    return _read(STRANGER)
+    return _read(STRANGER, Settings)
 
 
-def _read(given: Mapping[str, Any]) -> Settings:
+def read_api_settings(**overrides: Any) -> ApiSettings:
+    """Settings of the API likewise."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return _read(given, ApiSettings, "EVERSCORE_API_")
+
+
+S = TypeVar("S", Settings, ApiSettings)
+
+
+def _read(given: Mapping[str, Any], kind: type[S], prefix: str = "EVERSCORE_") -> S:
     try:
         with warnings.catch_warnings(
             action="error", category=UserWarning
         ):  # of secrets that lie elsewhere
-            return Settings(**given)
+            return kind(**given)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         said = detail["msg"].removeprefix("Value error, ")
@@ -84,7 +96,7 @@ def _read(given: Mapping[str, Any]) -> Settings:
         name, found = "", ""
         if detail["loc"]:
             field = str(detail["loc"][0])
-            name = f"EVERSCORE_{field.upper()}: "
+            name = f"{prefix}{field.upper()}: "
             if field not in SECRET_FIELDS and detail["type"] != "value_error":
                 found = f" (found {detail.get('input')!r})"
         raise ConfigurationError(f"{name}{said}{found}.") from None
@@ -132,6 +144,13 @@ def command(
                 asyncio.run(outcome)
         except PipelineError as error:
             fail(str(error), code_of(error))
+        except ModuleNotFoundError as error:
+            if error.name not in _SERVE_PACKAGES:
+                raise
+            fail(
+                f"{error.name} is not installed. Install it: pip install 'everscore[serve]'",
+                Exit.CONFIG,
+            )
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BrokenPipeError:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ops.cli.support import Exit, command, err, open_store, out, print_json, read_settings
-from ops.customers import partition_count
+from ops.lookup import partition_count
 from ops.verify.compare import Verdict, verify_partition
 from ops.verify.log import open_log
 from ops.verify.processes import verify_side_by_side

@@ -37,7 +37,7 @@ MEANING = {
     Role.WORKER: "`everscore worker`",
     Role.PRODUCER: "whoever publishes transactions, `everscore replay` and `dlq requeue` too",
     Role.READER: "offer engines",
-    Role.SUPPORT: "`everscore lookup`, `explain`, `tail`, `dlq ls`, `dlq show`, `doctor`",
+    Role.SUPPORT: "`everscore lookup`, `explain`, `tail`, `serve`, `dlq ls`, `dlq show`, `doctor`",
     Role.AUDITOR: "`everscore verify`: reads every topic and all of Redis, writes nothing",
     Role.ERASER: "`everscore erase`: publishes erasures, deletes dead letters, reads Redis",
     Role.DEMO: "`everscore demo` on servers that others use: everything it makes has names of its own",

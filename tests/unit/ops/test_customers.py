@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ops.customers import find_customer
+from ops.lookup import find_customer
 from ops.parity import all_states
 from schemas.errors import UnknownCustomerError
 from schemas.scorecard import Origin

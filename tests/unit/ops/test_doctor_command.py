@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
+from ops.api.settings import ApiSettings
 from ops.cli.doctor import exit_code
 from ops.cli.main import app
 from ops.cli.support import Exit
@@ -175,7 +176,10 @@ def test_json_has_every_check_and_every_setting_and_no_secret(servers):
     said = json.loads(run.stdout)
     assert "hush" not in run.output
     assert (said["ok"], said["role"]) == (False, "worker")
-    assert set(said["settings"]) == {f"EVERSCORE_{name.upper()}" for name in Settings.model_fields}
+    assert set(said["settings"]) == {
+        *(f"EVERSCORE_{name.upper()}" for name in Settings.model_fields),
+        *(f"EVERSCORE_API_{name.upper()}" for name in ApiSettings.model_fields),
+    }
     checks = {one["name"]: one for one in said["checks"]}
     ill = checks["topic.transactions"]
     assert (ill["verdict"], ill["unreachable"]) == ("fail", False)

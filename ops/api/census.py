@@ -1,0 +1,200 @@
+"""All customers, counted every while: segments with their sizes and value, and who is in them.
+
+Redis keeps customers by id, not by segment, and to keep it read-only no index is written there. So the
+API counts by itself: between two counts its lists are as old as `counted_at` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ops.api.keys import utc_now
+from ops.api.metrics import Metrics
+from ops.lookup import Lookup
+from schemas.errors import PipelineError
+
+# Of one round trip. Requests wait while a page is read: larger pages show in their p99.
+_PAGE_CUSTOMERS = 200
+_PAUSE_SECONDS = 0.002  # between two pages, so that those who ask come first
+_FIRST_SECONDS_MAX = 30.0
+
+_log = logging.getLogger("everscore.api")
+
+Row = tuple[bytes, str, float | None, float]
+"""Pseudonym, customer id, P(alive), revenue."""
+
+
+@dataclass(slots=True)
+class Group:
+    """One segment."""
+
+    name: str
+    customers: int = 0
+    revenue: float = 0.0
+    alive: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One count.
+
+    Attributes
+    ----------
+    groups : dict of str to Group
+        In the order of the scorecard now in use; what only older ones name comes after.
+    listed : bool
+        Whether the groups have rows.
+    ids : dict of bytes to str
+        Customer ids by pseudonym, where listed.
+    """
+
+    counted_at: datetime
+    customers: int
+    unscored: int
+    scorecard: str
+    groups: dict[str, Group]
+    listed: bool
+    ids: dict[bytes, str]
+
+
+class Census:
+    """Counts, again and again.
+
+    Parameters
+    ----------
+    lookup : Lookup
+    pseudonym : callable
+        Customer id to 32 bytes: the order of the lists, so that a cursor tells no id.
+    pause_seconds : float
+        Between two counts.
+    customers_max : int
+        Beyond it customers are counted, not listed.
+    metrics : Metrics
+    now : callable
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        pseudonym: Callable[[str], bytes],
+        pause_seconds: float,
+        customers_max: int,
+        metrics: Metrics,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._lookup = lookup
+        self._pseudonym = pseudonym
+        self._pause_seconds = pause_seconds
+        self.customers_max = customers_max
+        self._metrics = metrics
+        self._now = now
+        self._latest: Count | None = None
+        self._counted = asyncio.Event()
+
+    async def latest(self) -> Count | None:
+        """The last count; waits for the first one, though not for ever."""
+        if self._latest is None:
+            try:
+                async with asyncio.timeout(_FIRST_SECONDS_MAX):
+                    await self._counted.wait()
+            except TimeoutError:
+                return None
+        return self._latest
+
+    def id_of(self, pseudonym: str) -> str | None:
+        """Whose pseudonym it is, if they were met by the last count."""
+        if self._latest is None:
+            return None
+        try:
+            return self._latest.ids.get(bytes.fromhex(pseudonym))
+        except ValueError:
+            return None
+
+    async def run(self) -> None:
+        """Count until cancelled; what keeps it from counting is logged once."""
+        said = ""
+        while True:
+            try:
+                await self.count()
+                said = ""
+            except PipelineError as error:
+                if str(error) != said:
+                    said = str(error)
+                    _log.warning("customers cannot be counted: %s", said)
+            await asyncio.sleep(self._pause_seconds)
+
+    async def count(self) -> Count:
+        """Count once."""
+        began = time.monotonic()
+        lookup = self._lookup
+        partitions = await lookup.partitions()
+        checkpoint, timeline = await lookup.timeline(0)
+        names = timeline.card.segmenter.names if checkpoint.adoptions else ()
+        groups = {name: Group(name) for name in names}
+        customers, unscored, listed = 0, 0, True
+        for partition in range(partitions):
+            cursor, seen = 0, set[str]()  # a scan may meet a customer twice
+            while True:
+                cursor, page = await lookup.store.customers(partition, cursor, _PAGE_CUSTOMERS)
+                fresh = [name for name in dict.fromkeys(page) if name not in seen]
+                seen.update(fresh)
+                stored = await lookup.store.load_many(partition, fresh)
+                for customer_id, fields in zip(fresh, stored, strict=True):
+                    if fields is None:  # erased meanwhile
+                        continue
+                    customers += 1
+                    segment = fields["segment"].decode()
+                    if not segment:
+                        unscored += 1
+                        continue
+                    group = groups.setdefault(segment, Group(segment))
+                    alive = float(fields["prob_alive"])
+                    revenue = float(fields["monetary_total"]) - float(fields["refund_total"])
+                    group.customers += 1
+                    group.revenue += revenue
+                    group.alive += alive
+                    if listed:
+                        key = self._pseudonym(customer_id)
+                        group.rows.append((key, customer_id, alive, revenue))
+                if customers > self.customers_max and listed:
+                    listed = False
+                    for group in groups.values():
+                        group.rows.clear()
+                if cursor == 0:
+                    break
+                await asyncio.sleep(_PAUSE_SECONDS)
+        for group in groups.values():
+            group.rows.sort()
+        self._latest = Count(
+            counted_at=self._now(),
+            customers=customers,
+            unscored=unscored,
+            scorecard=timeline.card.version if checkpoint.adoptions else "",
+            groups=groups,
+            listed=listed,
+            ids={row[0]: row[1] for group in groups.values() for row in group.rows},
+        )
+        self._counted.set()
+        for name, group in groups.items():
+            self._metrics.customers.labels(name).set(group.customers)
+        self._metrics.census_seconds.set(time.monotonic() - began)
+        return self._latest
+
+
+def page_of(group: Group, after: bytes, limit: int) -> tuple[list[Row], bytes | None]:
+    """Rows beyond a pseudonym, and the one to go on with; None at the end.
+
+    Complete and without repeats for whoever stays in the segment, however often it is counted anew
+    between two pages.
+    """
+    start = bisect_right(group.rows, after, key=lambda row: row[0])
+    rows = group.rows[start : start + limit]
+    more = start + limit < len(group.rows)
+    return rows, rows[-1][0] if more else None

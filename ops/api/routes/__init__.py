@@ -1,0 +1,1 @@
+"""What answers: one room for each kind of question."""

@@ -1,0 +1,143 @@
+"""The customer base: how large segments are, what they are worth, who moves, and who is in them."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+
+from ops.api.census import Count, Group, page_of
+from ops.api.documents import Members, Segments
+from ops.api.policy import Right
+from ops.api.problems import RETRY_SECONDS, ApiError
+from ops.api.routes.customers import remembered
+from ops.api.routes.shared import described
+from ops.api.service import Ask, Needs, answer
+from schemas.errors import shown
+
+PAGE_CUSTOMERS_MAX = 1_000
+_PSEUDONYM_BYTES = 32
+
+router = APIRouter(tags=["segments"])
+MaySegments = Annotated[Ask, Depends(Needs(Right.SEGMENTS))]
+MayMembers = Annotated[Ask, Depends(Needs(Right.MEMBERS))]
+
+
+async def _latest(ask: Ask) -> Count:
+    count = await ask.service.census.latest()
+    if count is None:
+        raise ApiError(
+            503,
+            "not-counted-yet",
+            "Customers are being counted for the first time, or cannot be; the operator's log says.",
+            {"Retry-After": str(RETRY_SECONDS)},
+        )
+    return count
+
+
+@router.get(
+    "/segments",
+    responses=described(Segments),
+    response_model=None,
+    summary="Segments: sizes, value, flows",
+)
+async def segments(ask: MaySegments) -> Response:
+    """All customers as last counted (`counted_at`), and the changes between segments remembered."""
+    count = await _latest(ask)
+    groups = list(count.groups.values())
+    revenue = sum(group.revenue for group in groups)
+    return answer(
+        {
+            "counted_at": count.counted_at,
+            "customers": count.customers,
+            "unscored": count.unscored,
+            "currency": ask.service.lookup.settings.currency,
+            "scorecard": count.scorecard,
+            "segments": [
+                {
+                    "name": group.name,
+                    "customers": group.customers,
+                    "share": group.customers / count.customers if count.customers else 0.0,
+                    "revenue": round(group.revenue, 4),
+                    "revenue_share": group.revenue / revenue if revenue else None,
+                    "mean_prob_alive": group.alive / group.customers if group.customers else None,
+                }
+                for group in groups
+            ],
+            "flows": [
+                {"previous": previous, "current": current, "changes": changes}
+                for previous, current, changes in ask.service.changes.flows
+            ],
+            "remembered": remembered(ask),
+        }
+    )
+
+
+@router.get(
+    "/segments/{name}/customers",
+    responses=described(Members, 404),
+    response_model=None,
+    summary="Who is in a segment",
+)
+async def members(
+    ask: MayMembers,
+    name: Annotated[str, Path(description="As /segments names it.", examples=["At-Risk"])],
+    limit: Annotated[int, Query(ge=1, le=PAGE_CUSTOMERS_MAX)] = 100,
+    cursor: Annotated[
+        str | None, Query(description="`next_cursor` of the page before.", max_length=64)
+    ] = None,
+) -> Response:
+    """A page of the segment as last counted, in an order that says nothing and never changes.
+
+    Whoever is in the segment while all pages are read is met exactly once.
+    """
+    after = b"" if cursor is None else _unpack(cursor)
+    count = await _latest(ask)
+    group = _group(count, name, ask)
+    ask.spend(limit // 100)
+    rows, further = page_of(group, after, limit)
+    ask.note("members", [customer_id for _, customer_id, _, _ in rows], segment=name)
+    return answer(
+        {
+            "segment": name,
+            "counted_at": count.counted_at,
+            "customers": [
+                {
+                    "customer_id": ask.view.name(customer_id),
+                    "prob_alive": prob_alive,
+                    "revenue": round(revenue, 4),
+                }
+                for _, customer_id, prob_alive, revenue in rows
+            ],
+            "next_cursor": None if further is None else urlsafe_b64encode(further).decode(),
+        }
+    )
+
+
+def _group(count: Count, name: str, ask: Ask) -> Group:
+    if name not in count.groups:
+        known = ", ".join(count.groups) or "none yet"
+        raise ApiError(404, "unknown-segment", f"There is no segment {shown(name)}: {known}.")
+    if not count.listed:
+        raise ApiError(
+            503,
+            "not-listed",
+            f"There are more than {ask.service.census.customers_max:,} customers: segments are counted, "
+            "not listed. EVERSCORE_API_CENSUS_CUSTOMERS_MAX raises the limit, at some 300 bytes each.",
+        )
+    return count.groups[name]
+
+
+def _unpack(cursor: str) -> bytes:
+    try:
+        found = urlsafe_b64decode(cursor.encode("ascii"))
+    except ValueError:
+        found = b""
+    if len(found) != _PSEUDONYM_BYTES:
+        raise ApiError(
+            422,
+            "invalid-cursor",
+            f"{shown(cursor)} is no cursor: take `next_cursor` as it was given.",
+        )
+    return found

@@ -1,0 +1,134 @@
+"""Joins the API of an installation and serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from ops.api.app import build_app
+from ops.api.audit import AuditLog
+from ops.api.census import Census
+from ops.api.changes_memory import ChangesMemory
+from ops.api.follower import Follower
+from ops.api.keys import KeyFile
+from ops.api.metrics import Metrics
+from ops.api.policy import read_policy
+from ops.api.service import Service
+from ops.api.settings import ApiSettings
+from ops.api.view import pseudonym
+from ops.api.watch import Watch
+from ops.lookup import Lookup
+from schemas.errors import ConfigurationError
+from state.store import Store
+from streams.settings import Settings
+
+_GOODBYE_SECONDS = 3  # then open streams are cut; they resume elsewhere
+_HEADER_BYTES_MAX = 32 * 1024
+_KNOCKING_MAX = 1_024
+
+
+async def serve(
+    settings: Settings, own: ApiSettings, store: Store, ready: Callable[[str, int], None]
+) -> None:
+    """Serve until told to stop.
+
+    Parameters
+    ----------
+    settings : Settings
+    own : ApiSettings
+    store : Store
+    ready : callable
+        Is told host and port when connections are taken.
+
+    Raises
+    ------
+    ConfigurationError
+        No keys, a policy that is none, or an address that cannot be listened on.
+    """
+    metrics = Metrics()
+    lookup = Lookup(store, settings)
+    memory = ChangesMemory(own.changes_max)
+    follower = Follower(settings, memory, metrics)
+    service = join(own, lookup, memory, metrics, Watch(lookup, follower.ends, metrics))
+    door = _listen(own)
+    app = build_app(service, [follower.run, service.census.run, service.watch.run])
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GOODBYE_SECONDS,
+            h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
+        )
+    )
+    ready(own.host, door.getsockname()[1])
+    with door:
+        await server.serve(sockets=[door])
+
+
+class _Server(uvicorn.Server):
+    """A server that ends with code 0 when told to: uvicorn's own dies of the signal at last."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to SIGINT and SIGTERM."""
+        loop = asyncio.get_running_loop()
+        told = (signal.SIGINT, signal.SIGTERM)
+        for one in told:
+            loop.add_signal_handler(one, self.handle_exit, one, None)
+        try:
+            yield
+        finally:
+            for one in told:
+                loop.remove_signal_handler(one)
+
+
+def _listen(own: ApiSettings) -> socket.socket:
+    """Whoever knocks from now on is heard, if only when all is ready."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(
+            own.host, own.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        door = socket.socket(family, kind)
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(address)
+        door.listen(_KNOCKING_MAX)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {own.host}:{own.port}: {error.strerror}.",
+            hint="Choose another: --port, or EVERSCORE_API_PORT.",
+        ) from None
+    return door
+
+
+def join(
+    own: ApiSettings, lookup: Lookup, memory: ChangesMemory, metrics: Metrics, watch: Watch
+) -> Service:
+    """A service of these parts, its keys and policy read."""
+    keys = KeyFile(own.keys)
+    if own.authentication:
+        _ = keys.pseudonym_secret  # says how to make a key where there is none
+    service = Service(
+        settings=own,
+        policy=read_policy(own.policy),
+        keys=keys,
+        lookup=lookup,
+        changes=memory,
+        census=Census(
+            lookup,
+            lambda customer_id: bytes.fromhex(pseudonym(service.secret, customer_id)),
+            own.census_seconds,
+            own.census_customers_max,
+            metrics,
+        ),
+        watch=watch,
+        audit=AuditLog(own.audit),
+        metrics=metrics,
+    )
+    return service

@@ -1,0 +1,101 @@
+"""How far the workers are: lag, and when they were last seen to commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from ops.api.keys import utc_now
+from ops.api.metrics import Metrics
+from ops.customers import moment
+from ops.lookup import Lookup
+from schemas.errors import PipelineError
+
+_LOOK_SECONDS = 1.0
+
+_log = logging.getLogger("everscore.api")
+
+Ends = Mapping[tuple[str, int], int]
+"""(topic, partition) → offset of the record to come next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one partition stands; see `documents.Freshness`."""
+
+    lag_records: int | None = None
+    stream_time: datetime | None = None
+    last_success_at: datetime | None = None
+    looked_at: datetime | None = None
+
+
+class Watch:
+    """Asks Redis and Kafka every second.
+
+    Parameters
+    ----------
+    lookup : Lookup
+    ends : callable
+        Ends of the input topics as Kafka has them; None while it does not answer.
+    metrics : Metrics
+    now : callable
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        ends: Callable[[int], Awaitable[Ends | None]],
+        metrics: Metrics,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._lookup = lookup
+        self._ends = ends
+        self._metrics = metrics
+        self._now = now
+        self._standings: dict[int, Standing] = {}
+        self._commits: dict[int, tuple[int, int]] = {}
+
+    def standing(self, partition: int) -> Standing:
+        """Where a partition stood when it was last looked at."""
+        return self._standings.get(partition, Standing())
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        said = ""
+        while True:
+            try:
+                await self.look()
+                said = ""
+            except PipelineError as error:
+                if str(error) != said:
+                    said = str(error)
+                    _log.warning("lag is not known: %s", said)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Look once."""
+        partitions = await self._lookup.partitions()
+        ends = await self._ends(partitions)
+        for partition in range(partitions):
+            checkpoint = await self._lookup.store.checkpoint(partition)
+            now = self._now()
+            lag = None
+            if ends is not None:
+                lag = sum(
+                    max(ends.get((topic, partition), 0) - checkpoint.next_offsets.get(topic, 0), 0)
+                    for topic in self._lookup.settings.input_topics
+                )
+                self._metrics.lag.labels(partition).set(lag)
+            commits = (checkpoint.epoch, checkpoint.commits)
+            before = self._commits.get(partition, commits)
+            self._commits[partition] = commits
+            last = self.standing(partition).last_success_at
+            self._standings[partition] = Standing(
+                lag_records=lag,
+                stream_time=moment(checkpoint.clock_us),
+                last_success_at=now if commits != before else last,
+                looked_at=now,
+            )
