@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from ops.cli.backtest import backtest
 from ops.cli.bench import bench
 from ops.cli.customers import explain, lookup
 from ops.cli.demo import demo
@@ -25,7 +26,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for run in (demo, worker, replay, lookup, explain, tail, verify, rebuild, erase, bench, doctor):
+for run in (
+    demo,
+    worker,
+    replay,
+    lookup,
+    explain,
+    tail,
+    verify,
+    rebuild,
+    erase,
+    backtest,
+    bench,
+    doctor,
+):
     app.command()(run)
 app.add_typer(dlq, name="dlq")
 app.add_typer(stack, name="stack")
