@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ops.backtest.history import History
 from ops.backtest.periods import Periods
@@ -38,6 +39,8 @@ class Walk:
     at_calibration : structured array of dtype NUMBERS, shape (customers,)
         On that scorecard, when the last day of the calibration is over.
     at_holdout, at_end : the same when the holdout is over, and the data
+    ledgers : object array of bytes, shape (customers,)
+        Packed days in the end, see `scoring.ledger`.
     log : ChangeLog
         Changes after the calibration.
     """
@@ -47,6 +50,7 @@ class Walk:
     at_calibration: Numbers
     at_holdout: Numbers
     at_end: Numbers
+    ledgers: NDArray[np.object_]
     log: ChangeLog
 
 
@@ -76,6 +80,7 @@ def walk(history: History, periods: Periods, settings: Settings) -> Walk:
         at_calibration=at_calibration,
         at_holdout=at_holdout,
         at_end=stretch.states.numbers,
+        ledgers=stretch.states.days,
         log=stretch.log,
     )
 

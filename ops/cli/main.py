@@ -13,6 +13,7 @@ from ops.cli.doctor import doctor
 from ops.cli.erase import erase
 from ops.cli.rebuild import rebuild
 from ops.cli.replay import replay
+from ops.cli.report import report
 from ops.cli.stack import stack
 from ops.cli.tail import tail
 from ops.cli.topics import topics
@@ -37,6 +38,7 @@ for run in (
     rebuild,
     erase,
     backtest,
+    report,
     bench,
     doctor,
 ):
