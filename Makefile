@@ -57,7 +57,7 @@ schemas: $(READY)  ## regenerate schemas/json from the models
 
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:  ## resolve the exact versions again (needs uv)
-	uv pip compile $(LOCK) $(addprefix --extra ,build dev docker embedded files security) -o requirements.lock pyproject.toml
+	uv pip compile $(LOCK) $(addprefix --extra ,build dev docker embedded files report security) -o requirements.lock pyproject.toml
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
 		| uv pip compile $(LOCK) -o requirements-bench.lock -
 

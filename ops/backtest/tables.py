@@ -37,7 +37,7 @@ def summary(test: Backtest) -> list[str]:
     if ours.prob_purchase_auc is not None:
         lines.append(
             f"Of one who bought again and one who did not, Everscore gave the buyer the higher P(buy) "
-            f"in {ours.prob_purchase_auc:.1%} of all pairs; a coin gets 50 %."
+            f"in {ours.prob_purchase_auc:.1%} of all pairs; a coin gets 50%."
         )
     return lines + test.notes
 
@@ -103,12 +103,12 @@ def _how_often(test: Backtest) -> Sheet:
 def _calibration(test: Backtest) -> Sheet:
     return Sheet(
         "Is P(buy) to be taken at its word?",
-        "Customers by the probability that was predicted for them: of those with about 30 %, about "
-        "30 % should have bought.",
-        ("P(buy) between", "customers", "predicted", "bought"),
+        "Customers by the probability that was predicted for them: of those with about 30%, about "
+        "30% should have bought.",
+        ("P(buy)", "customers", "predicted", "bought"),
         [
             (
-                f"{part.low:.0%} and {part.high:.0%}",
+                f"{part.low * 100:.0f} to {part.high:.0%}",
                 f"{part.count:,}",
                 f"{part.predicted:.1%}",
                 f"{part.happened:.1%}",

@@ -29,7 +29,7 @@ def customer_plots(portrait: Portrait) -> Iterator[Plot]:
     )
     yield Plot(
         "concentration",
-        f"The best {_PARETO} % bring {held:.0%} of the revenue",
+        f"The best {_PARETO}% bring {held:.0%} of the revenue",
         "Customers from the one who spent most down. On the grey line all would spend the same.",
         lambda figure: _concentration(figure, portrait),
     )
@@ -40,13 +40,14 @@ def customer_plots(portrait: Portrait) -> Iterator[Plot]:
         "ends. A band is as broad as the number of its customers.",
         lambda figure: _migrations(figure, portrait),
     )
-    yield Plot(
-        "retention",
-        "Retention by segment",
-        f"Segments at the end of the calibration: the share of each that bought within each "
-        f"{RETENTION_DAYS} days after it.",
-        lambda figure: _retention(figure, portrait),
-    )
+    if portrait.retention.shape[1]:  # else the data ends within the first window
+        yield Plot(
+            "retention",
+            "Retention by segment",
+            f"Segments at the end of the calibration: the share of each that bought within each "
+            f"{RETENTION_DAYS} days after it.",
+            lambda figure: _retention(figure, portrait),
+        )
     yield Plot(
         "rfm-quintiles",
         "RFM by quintiles",
@@ -73,7 +74,7 @@ def _shares(figure: Figure, portrait: Portrait) -> None:
         (-0.19, revenue, ACCENT, "of the revenue"),
     ):
         bars = axes.barh(at + offset, values, 0.36, color=colour, label=label)
-        axes.bar_label(bars, [f"{value:.0%}" for value in values], padding=3, fontsize=8.5)
+        axes.bar_label(bars, [f"{value:.0%}" for value in values], padding=3, fontsize=8.0)
     axes.set_yticks(at, [f"{share.name}\n{share.customers:,}" for share in portrait.shares])
     axes.set_xlim(0, max(customers + revenue) * 1.14)
     axes.xaxis.set_visible(False)
@@ -90,7 +91,7 @@ def _concentration(figure: Figure, portrait: Portrait) -> None:
     held = revenue[_PARETO] * 100
     axes.plot([_PARETO, _PARETO, 0], [0, held, held], color=SECOND, linewidth=1, linestyle="--")
     axes.annotate(
-        f"{_PARETO} % → {held:.0f} %", (_PARETO, held), (7, -12), textcoords="offset points"
+        f"{_PARETO}% → {held:.0f}%", (_PARETO, held), (7, -12), textcoords="offset points"
     )
     axes.set(xlim=(0, 100), ylim=(0, 101))
     axes.set_xlabel("% of the customers")
@@ -108,7 +109,7 @@ def _grid(figure: Figure, grid: ScoreGrid) -> None:
         if count:
             colour = "#111111" if shade[row, column] > _DARK_CELL else "#ffffff"
             text = f"{count:,}"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8.5)
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8.0)
     at = np.arange(len(grid.scores))
     axes.set_xticks(at, [str(score) for score in grid.scores])
     axes.set_yticks(at, [str(score) for score in grid.scores])
@@ -121,7 +122,8 @@ def _grid(figure: Figure, grid: ScoreGrid) -> None:
 def _retention(figure: Figure, portrait: Portrait) -> None:
     axes = figure.subplots()
     weeks = RETENTION_DAYS // 7 * np.arange(1, portrait.retention.shape[1] + 1)
-    for index, name in enumerate(portrait.segments):
+    for name in (share.name for share in portrait.shares):
+        index = portrait.segments.index(name)
         shares = portrait.retention[index]
         if np.isfinite(shares).any():
             axes.plot(
@@ -137,7 +139,7 @@ def _retention(figure: Figure, portrait: Portrait) -> None:
     axes.set_xticks(weeks)
     axes.set_xlabel("weeks after the calibration")
     axes.set_ylabel("% who bought")
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=2)
 
 
 def _migrations(figure: Figure, portrait: Portrait) -> None:
@@ -186,7 +188,7 @@ def _node(axes, x: float, top: float, size: float, colour: str, label: str, side
     axes.add_patch(Rectangle((x, top - size), _NODE_WIDTH, size, color=colour, linewidth=0))
     at = x + _NODE_WIDTH + 0.01 if side == "left" else x - 0.01
     align = "left" if side == "left" else "right"
-    axes.text(at, top - size / 2, label, ha=align, va="center", fontsize=8.5, color=INK)
+    axes.text(at, top - size / 2, label, ha=align, va="center", fontsize=8.0, color=INK)
 
 
 def _band(axes, start: float, end: float, size: float, colour: str) -> None:  # type: ignore[no-untyped-def]

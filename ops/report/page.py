@@ -35,6 +35,12 @@ th, td { padding: 5px 10px 5px 0; text-align: right; border-bottom: 1px solid va
 th:first-child, td:first-child { text-align: left; }
 th { font-weight: 600; }
 footer { margin-top: 40px; color: var(--dim); font-size: .85rem; }
+@media (max-width: 560px) {
+  main { padding: 16px 10px 40px; }
+  figure, .table { padding: 12px 10px; }
+  table { font-size: .82rem; }
+  th, td { padding-right: 6px; }
+}
 @media print { figure, .table { break-inside: avoid; } }
 """
 
