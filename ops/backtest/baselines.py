@@ -36,8 +36,8 @@ def lifetimes_bgnbd(judged: Judged) -> Prediction:
         try:
             fitter.fit(*history)
         except (ValueError, ArithmeticError) as error:  # ConvergenceError is a ValueError
-            reason = " ".join(str(error).split())
-            raise DegenerateFitError(f"{LIFETIMES} does not converge: {reason}") from None
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise DegenerateFitError(f"{LIFETIMES} is left out: {reason}.") from None
         alive = fitter.conditional_probability_alive(*history)
         expected = fitter.conditional_expected_number_of_purchases_up_to_time(
             judged.horizon_days, *history

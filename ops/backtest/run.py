@@ -102,7 +102,7 @@ def run_backtest(history: History, periods: Periods, settings: Settings) -> Back
     try:
         predictions.append(lifetimes_bgnbd(judged))
     except DegenerateFitError as error:
-        notes.append(f"{error}.")
+        notes.append(str(error))
     predictions += [recency_only(judged), rfm_sum(judged), as_before(judged)]
     figures = [judge(prediction, judged) for prediction in predictions]
     notes += [
