@@ -110,6 +110,23 @@ def fit_alive(
     return AliveFit(params, found.log_likelihood, found.errors)
 
 
+def likelihood_of(
+    frequency: IntArray, t_x_days: FloatArray, age_days: FloatArray, params: AliveParams
+) -> float:
+    """Log likelihood per customer under parameters that are given; rows as for `fit_alive`.
+
+    Examples
+    --------
+    >>> bought = np.array([0, 2]), np.array([0.0, 9.0]), np.array([30.0, 30.0])
+    >>> round(likelihood_of(*bought, AliveParams(r=0.5, alpha_days=43.0, a=0.9, b=1.6)), 4)
+    -3.9388
+    """
+    age = np.maximum(np.round(age_days), t_x_days)
+    rows = distinct_histories(frequency, t_x_days, age)
+    logs = np.log([params.r, params.alpha_days, params.a, params.b])
+    return alive_objective(*rows, params.family)(logs)[0]
+
+
 def distinct_histories(
     frequency: IntArray, t_x_days: FloatArray, age_days: FloatArray
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
@@ -124,12 +141,11 @@ def distinct_histories(
     (array([0, 2]), array([2., 1.]))
     """
     order = np.lexsort((age_days, t_x_days, frequency))
-    columns = frequency[order], t_x_days[order], age_days[order]
-    differs = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    x, t_x, age = frequency[order], t_x_days[order], age_days[order]
+    differs = (x[1:] != x[:-1]) | (t_x[1:] != t_x[:-1]) | (age[1:] != age[:-1])
     first = np.flatnonzero(np.r_[True, differs])
-    weights = np.diff(np.r_[first, len(order)]).astype(np.float64)
-    x, t_x, age = (column[first] for column in columns)
-    return x, t_x, age, weights
+    weights: FloatArray = np.diff(np.r_[first, len(order)]).astype(np.float64)
+    return x[first], t_x[first], age[first], weights
 
 
 def fit_spend(frequency: IntArray, monetary_value: FloatArray) -> SpendParams:
