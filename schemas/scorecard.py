@@ -90,6 +90,17 @@ class Training(_Frozen):
     inertia_per_customer: FiniteFloat | None = None
     previous_inertia_per_customer: FiniteFloat | None = None
     log_likelihood_per_customer: FiniteFloat | None = None
+    source: str | None = Field(
+        default=None, description="Where the customers came from; null for the learner's sample."
+    )
+    parameter_errors: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat] | None = Field(
+        default=None, description="Standard errors of r, alpha_days, a and b, as shares of them."
+    )
+    silhouette: FiniteFloat | None = None
+    stability: FiniteFloat | None = Field(
+        default=None,
+        description="Share of customers who get the same segment from the worst of some bootstrap draws.",
+    )
 
 
 class Scorecard(_Frozen):
@@ -111,6 +122,10 @@ class Scorecard(_Frozen):
     lifecycle: LifecycleThresholds = LifecycleThresholds()
     rfm: RfmCuts
     training: Training
+    restores: str | None = Field(
+        default=None,
+        description="Version whose numbers these are: a way back is a new scorecard with old numbers.",
+    )
 
     @property
     def version(self) -> str:

@@ -1,27 +1,21 @@
-"""Fitting the models to customers with lifetimes: BG/NBD, MBG/NBD and Gamma-Gamma.
+"""Fitting the models to customers: BG/NBD, MBG/NBD and Gamma-Gamma.
 
 Owns de-duplication (equal histories count once, with a weight), warm starts, the refusal of fits that
-mean nothing, and what the spend model expects of a customer.
-
-While a fit runs, warnings and standard output of the whole process are its own: fit in a process of
-its own, or where nothing else prints.
+mean nothing, and what the spend model expects of a customer. The likelihoods are those of lifetimes;
+their maximum is in `scoring.likelihood`.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Mapping
-from contextlib import redirect_stdout
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.errors import DegenerateFitError
+from schemas.errors import DegenerateFitError, TimelineError
 from schemas.scorecard import AliveParams, Family, SpendParams
+from scoring.alive import check_rows
+from scoring.likelihood import alive_objective, highest, spend_objective
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -31,9 +25,13 @@ REPEAT_CUSTOMERS_MIN = 100
 ran away: 20 customers 4 (BG/NBD) and 5 (MBG/NBD), 50: 1 and 2, 100: none. At 100 the standard deviation
 of a parameter is still half of it; more would only keep small shops waiting."""
 
-# Beyond these the likelihood is flat: the optimiser ran away along a ridge. CDNOW lies within 0.2
-# to 50; a heterogeneity (r, a, b, p, q) of 1e4 means that all customers are alike.
-_PARAMETER_MIN, _PARAMETER_MAX = 1e-4, 1e4
+_ALIVE, _SPEND = ("r", "alpha_days", "a", "b"), ("p", "q", "v")
+# Where to begin without a warm start: published fits lie within a factor of ten of the first; the
+# others are for what the first does not lead to. r, alpha in thirds of the mean age, b (a is half of it).
+_STARTS = ((0.5, 1.0, 2.0), (0.1, 0.1, 0.2), (3.0, 3.0, 3.0))
+_SPEND_STARTS = ((3.0, 3.0, 1.0), (1.0, 1.5, 0.5), (10.0, 10.0, 1.0))
+# Day sums closer than this to one another, as a share of their mean, are one amount.
+_SAME_AMOUNT = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +43,13 @@ class AliveFit:
     params : AliveParams
     log_likelihood : float
         Per customer.
+    errors : tuple of float
+        Standard errors of r, alpha_days, a and b, as shares of them.
     """
 
     params: AliveParams
     log_likelihood: float
+    errors: tuple[float, ...] = field(default=(), compare=False)
 
 
 def fit_alive(
@@ -73,7 +74,8 @@ def fit_alive(
     Raises
     ------
     DegenerateFitError
-        Too few repeat customers, or the optimiser did not converge or ran away.
+        Too few repeat customers, all histories alike or impossible, or the data do not determine the
+        parameters.
 
     Examples
     --------
@@ -88,21 +90,62 @@ def fit_alive(
             f"{REPEAT_CUSTOMERS_MIN} are needed to fit a model"
         )
     age = np.maximum(np.round(age_days), t_x_days)
-    rows, weights = np.unique(
-        np.column_stack((frequency, t_x_days, age)), axis=0, return_counts=True
-    )
-    lifetimes = _lifetimes()
-    model = lifetimes.ModifiedBetaGeoFitter if family == Family.MBGNBD else lifetimes.BetaGeoFitter
-    fitter = model(0.0)
-    initial = None
+    try:
+        check_rows(frequency, t_x_days, age)
+    except TimelineError as error:
+        raise DegenerateFitError(str(error)) from None
+    frequency, t_x_days, age, weights = distinct_histories(frequency, t_x_days, age)
+    if len(weights) == 1:
+        raise DegenerateFitError(
+            f"all {int(weights[0]):,} customers have one and the same history: the data do not "
+            "determine how they differ"
+        )
+    # Rates are about one over the age; the other two have no unit.
+    starts = [np.array([r, alpha * age.mean() / 3, b / 2, b]) for r, alpha, b in _STARTS]
     if start is not None and start.family == family:
-        # lifetimes scales time by its maximum before it optimises log parameters.
-        initial = np.log([start.r, start.alpha_days / age.max(), start.a, start.b])
-    found, log_likelihood = _fitted(fitter, *rows.T, weights=weights, initial_params=initial)
-    params = AliveParams(
-        family=family, r=found["r"], alpha_days=found["alpha"], a=found["a"], b=found["b"]
-    )
-    return AliveFit(params, log_likelihood)
+        starts.insert(0, np.array([start.r, start.alpha_days, start.a, start.b]))
+    objective = alive_objective(frequency, t_x_days, age, weights, family)
+    found = highest(objective, _ALIVE, starts, float(weights.sum()))
+    params = AliveParams(family=family, **dict(zip(_ALIVE, found.values, strict=True)))
+    return AliveFit(params, found.log_likelihood, found.errors)
+
+
+def likelihood_of(
+    frequency: IntArray, t_x_days: FloatArray, age_days: FloatArray, params: AliveParams
+) -> float:
+    """Log likelihood per customer under parameters that are given; rows as for `fit_alive`.
+
+    Examples
+    --------
+    >>> bought = np.array([0, 2]), np.array([0.0, 9.0]), np.array([30.0, 30.0])
+    >>> round(likelihood_of(*bought, AliveParams(r=0.5, alpha_days=43.0, a=0.9, b=1.6)), 4)
+    -3.9388
+    """
+    age = np.maximum(np.round(age_days), t_x_days)
+    rows = distinct_histories(frequency, t_x_days, age)
+    logs = np.log([params.r, params.alpha_days, params.a, params.b])
+    return alive_objective(*rows, params.family)(logs)[0]
+
+
+def distinct_histories(
+    frequency: IntArray, t_x_days: FloatArray, age_days: FloatArray
+) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
+    """Every history once, and how many customers have it.
+
+    Examples
+    --------
+    >>> x, t_x, age, weights = distinct_histories(
+    ...     np.array([0, 2, 0]), np.array([0.0, 9.0, 0.0]), np.array([30.0, 30.0, 30.0])
+    ... )
+    >>> x, weights
+    (array([0, 2]), array([2., 1.]))
+    """
+    order = np.lexsort((age_days, t_x_days, frequency))
+    x, t_x, age = frequency[order], t_x_days[order], age_days[order]
+    differs = (x[1:] != x[:-1]) | (t_x[1:] != t_x[:-1]) | (age[1:] != age[:-1])
+    first = np.flatnonzero(np.r_[True, differs])
+    weights: FloatArray = np.diff(np.r_[first, len(order)]).astype(np.float64)
+    return x[first], t_x[first], age[first], weights
 
 
 def fit_spend(frequency: IntArray, monetary_value: FloatArray) -> SpendParams:
@@ -118,8 +161,8 @@ def fit_spend(frequency: IntArray, monetary_value: FloatArray) -> SpendParams:
     Raises
     ------
     DegenerateFitError
-        Too few of them, or the optimiser did not converge or ran away, or q <= 1: the mean over
-        all customers would be infinite.
+        Too few of them, all the same amount, the data do not determine the parameters, or q <= 1:
+        the mean over all customers would be infinite.
     """
     usable = (frequency > 0) & (monetary_value > 0)
     customers = int(usable.sum())
@@ -130,13 +173,19 @@ def fit_spend(frequency: IntArray, monetary_value: FloatArray) -> SpendParams:
         )
     # In units of the mean, so that no bound depends on the currency.
     unit = float(monetary_value[usable].mean())
-    fitter = _lifetimes().GammaGammaFitter(0.0)
-    found, _ = _fitted(fitter, frequency[usable], monetary_value[usable] / unit)
-    if found["q"] <= 1.0:
+    if float(np.ptp(monetary_value[usable])) <= _SAME_AMOUNT * unit:
         raise DegenerateFitError(
-            f"q = {found['q']:g} is not above 1: mean spend over all customers would be infinite"
+            f"all {customers:,} customers who came back spend the same amount, {unit:,.2f}: there "
+            "is nothing to tell them apart by"
         )
-    return SpendParams(p=found["p"], q=found["q"], v=found["v"] * unit)
+    objective = spend_objective(frequency[usable], monetary_value[usable] / unit)
+    starts = [np.array(start) for start in _SPEND_STARTS]
+    p, q, v = highest(objective, _SPEND, starts, customers).values
+    if q <= 1.0:
+        raise DegenerateFitError(
+            f"q = {q:g} is not above 1: mean spend over all customers would be infinite"
+        )
+    return SpendParams(p=p, q=q, v=v * unit)
 
 
 def expected_spend(
@@ -173,32 +222,3 @@ def expected_spend(
     exists = excess > 0
     shrunk = params.p * (params.v + purchases * own) / np.where(exists, excess, 1.0)
     return np.where(exists, shrunk, own)
-
-
-def _lifetimes() -> Any:
-    """The package, on first use: it takes a second to import, and most processes never fit."""
-    with warnings.catch_warnings():
-        # lifetimes 0.11.3 sets an option that pandas 3 has retired. Goes when lifetimes no longer does.
-        warnings.simplefilter("ignore")
-        return import_module("lifetimes")
-
-
-def _fitted(fitter: Any, *columns: Any, **options: Any) -> tuple[Mapping[str, float], float]:
-    """Parameters by name and log likelihood per customer, or a `DegenerateFitError`."""
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        # The optimiser probes points where the likelihood overflows; it recovers by itself. What it
-        # prints when it does not is in the error as well.
-        warnings.simplefilter("ignore")
-        try:
-            fitter.fit(*columns, **options)
-        except (ValueError, ArithmeticError) as error:  # ConvergenceError is a ValueError
-            reason = " ".join(str(error).split())
-            raise DegenerateFitError(f"the likelihood has no maximum: {reason}") from error
-    found = {str(name): float(value) for name, value in fitter.params_.items()}
-    for name, value in found.items():
-        if not _PARAMETER_MIN <= value <= _PARAMETER_MAX:  # true for NaN
-            raise DegenerateFitError(
-                f"{name} = {value:g} lies outside {_PARAMETER_MIN:g} to {_PARAMETER_MAX:g}: "
-                "the data do not determine it"
-            )
-    return found, -float(fitter._negative_log_likelihood_)

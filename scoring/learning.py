@@ -18,22 +18,15 @@ from schemas.scorecard import (
     Family,
     LifecycleThresholds,
     Origin,
-    Scaler,
     Scorecard,
     SpendParams,
     Training,
 )
 from scoring.alive import prob_alive_unchecked
 from scoring.business_calendar import BusinessCalendar
+from scoring.clusters import best_centroids, named, rescale, scaler_of, standardise
 from scoring.fit import fit_alive, fit_spend
-from scoring.kmeans import (
-    default_names,
-    hungarian_order,
-    inertia,
-    learn_online,
-    lloyd,
-    seed_kmeans_plus_plus,
-)
+from scoring.kmeans import inertia, learn_online, lloyd
 from scoring.rfm import rfm_cuts
 from scoring.segments import log_features
 
@@ -42,8 +35,6 @@ IntArray = NDArray[np.int64]
 
 # Steps that polish what the online learner found; measured: more gain nothing on a warm start.
 _POLISH_STEPS = 3
-# A first scorecard has no warm start: the best of a few seedings, run to convergence.
-_SEEDINGS, _FIRST_STEPS = 8, 50
 # P(alive) may drift without the centroids moving: a mean change of this much is news by itself.
 _PROB_ALIVE_SHIFT_MAX = 0.05
 
@@ -136,13 +127,13 @@ def learn(
         return Lesson(None, f"no fit: {error}", premature=first)
     prob_alive = prob_alive_unchecked(sample.frequency, t_x_days, age_days, fitted.params)
     features = log_features(prob_alive, sample.frequency, sample.monetary_value)
-    scaler = _scaler(features)
-    z = _standardise(features, scaler)
+    scaler = scaler_of(features)
+    z = standardise(features, scaler)
     rng = np.random.default_rng(seed)
-    before = _rescale(np.array(current.centroids), current.scaler, scaler)
+    before = rescale(np.array(current.centroids), current.scaler, scaler)
     inertia_before = inertia(z, before) / len(z)
     if first or len(current.centroids) != options.segment_count:
-        centroids = _first_centroids(z, options.segment_count, rng)
+        centroids = best_centroids(z, options.segment_count, rng)
     else:
         centroids = lloyd(z, learn_online(z, before, seed=seed), _POLISH_STEPS)
     inertia_after = inertia(z, centroids) / len(z)
@@ -153,7 +144,7 @@ def learn(
             return Lesson(
                 None, f"inertia falls by {gain:.1%}, P(alive) moves by {shift:.3f}: too little"
             )
-    names, centroids = _named(current, before, centroids, scaler)
+    names, centroids = named(current, before, centroids, scaler)
     silence_days = age_days - t_x_days
     return Lesson(
         Scorecard(
@@ -168,7 +159,7 @@ def learn(
             lifecycle=options.lifecycle,
             rfm=rfm_cuts(silence_days, sample.frequency, sample.monetary_value),
             training=Training(
-                method="maximum likelihood (lifetimes); k-means online (river), polished by Lloyd",
+                method="maximum likelihood; k-means online (river), polished by Lloyd",
                 customers=len(sample),
                 repeat_customers=int((sample.frequency > 0).sum()),
                 observed_at=datetime.fromtimestamp(now_us / 1e6, tz=UTC),
@@ -188,39 +179,6 @@ def _shortage(sample: LearningSample, age_days: FloatArray, options: LearningOpt
     if span < options.first_fit_days:
         return f"{span:.0f} days of history, {options.first_fit_days:.0f} needed"
     return None
-
-
-def _scaler(features: FloatArray) -> Scaler:
-    mean, scale = features.mean(axis=0).tolist(), features.std(axis=0).tolist()
-    return Scaler(mean=tuple(mean), scale=tuple(value if value > 1e-9 else 1.0 for value in scale))
-
-
-def _standardise(features: FloatArray, scaler: Scaler) -> FloatArray:
-    z: FloatArray = (features - np.array(scaler.mean)) / np.array(scaler.scale)
-    return z
-
-
-def _rescale(centroids: FloatArray, old: Scaler, new: Scaler) -> FloatArray:
-    return _standardise(centroids * np.array(old.scale) + np.array(old.mean), new)
-
-
-def _first_centroids(z: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
-    tries = [lloyd(z, seed_kmeans_plus_plus(z, count, rng), _FIRST_STEPS) for _ in range(_SEEDINGS)]
-    return min(tries, key=lambda centroids: inertia(z, centroids))
-
-
-def _named(
-    current: Scorecard, before: FloatArray, centroids: FloatArray, scaler: Scaler
-) -> tuple[tuple[str, ...], FloatArray]:
-    """Names, and the centroids in the order of the names of the scorecard before.
-
-    Names survive a refit by matching centroids; the bootstrap grid is no learnt geometry, so after
-    it names come from the centroids' own order.
-    """
-    if current.origin is Origin.BOOTSTRAP or len(before) != len(centroids):
-        raw = centroids * np.array(scaler.scale) + np.array(scaler.mean)
-        return default_names(raw), centroids
-    return current.segments, centroids[hungarian_order(before, centroids)]
 
 
 def _prob_alive_shift(

@@ -3,8 +3,14 @@ import pytest
 
 from schemas.errors import DegenerateFitError
 from schemas.scorecard import AliveParams, Family, SpendParams
-from scoring import fit
-from scoring.fit import REPEAT_CUSTOMERS_MIN, expected_spend, fit_alive, fit_spend
+from scoring.fit import (
+    REPEAT_CUSTOMERS_MIN,
+    distinct_histories,
+    expected_spend,
+    fit_alive,
+    fit_spend,
+)
+from scoring.likelihood import alive_objective, highest, spend_objective
 
 TRUTH = AliveParams(family=Family.MBGNBD, r=1.5, alpha_days=30.0, a=0.9, b=2.5)
 SPEND = SpendParams(p=6.0, q=4.0, v=15.0)
@@ -96,7 +102,7 @@ def test_customers_who_are_all_alike_are_refused_and_nothing_is_printed(family, 
 
 def test_nonsense_is_refused_by_name():
     x = np.full(200, 2)
-    with pytest.raises(DegenerateFitError, match="recency"):
+    with pytest.raises(DegenerateFitError, match="t_x_days outside"):
         fit_alive(x, np.full(200, -3.0), np.full(200, 9.0), Family.MBGNBD)
 
 
@@ -155,12 +161,58 @@ def test_expected_spend_of_more_refunds_than_purchases_is_that_of_nothing():
     assert (expected_spend(x, zero, SPEND) > 0).all()
 
 
-def test_failed_optimiser_is_a_degenerate_fit(monkeypatch, capsys):
-    def print_and_fail(*_: object, **__: object) -> None:
-        print("status: 2")  # noqa: T201
-        raise ValueError("The model\n did not converge.")
+def test_customers_who_all_spend_the_same_are_refused():
+    with pytest.raises(
+        DegenerateFitError, match=r"all 500 customers .* spend the same amount, 9\.90"
+    ):
+        fit_spend(np.arange(1, 501), np.full(500, 9.9))
 
-    monkeypatch.setattr(fit._lifetimes().BetaGeoFitter, "fit", print_and_fail)
-    with pytest.raises(DegenerateFitError, match="no maximum: The model did not converge"):
-        fit_alive(*histories(TRUTH, 300, seed=7), Family.BGNBD)
-    assert capsys.readouterr().out == ""
+
+def test_histories_that_differ_and_yet_determine_nothing_are_refused_with_the_parameter():
+    # Everybody buys like clockwork and nobody leaves: neither rates nor dropout differ.
+    x, age = np.repeat([10, 20, 30], 200), np.repeat([100.0, 200.0, 300.0], 200)
+    with pytest.raises(DegenerateFitError, match=r"(r|alpha_days|a|b) = .* do not determine it"):
+        fit_alive(x, age, age, Family.MBGNBD)
+
+
+def test_likelihood_that_is_flat_is_refused():
+    def flat(logs):
+        return -float((logs[0] - 0.5) ** 2), np.array([-2 * (logs[0] - 0.5), 0.0])
+
+    with pytest.raises(DegenerateFitError, match="do not determine u, v"):
+        highest(flat, ("u", "v"), [np.array([1.0, 1.0])], 100)
+
+
+def test_slope_that_never_vanishes_is_refused():
+    def rough(logs):  # its slope is never below one
+        return -float(np.abs(logs).sum()), -np.where(logs >= 0, 1.0, -1.0)
+
+    with pytest.raises(DegenerateFitError, match=r"its slope is 1\.0e\+00"):
+        highest(rough, ("u",), [np.array([2.0])], 100)
+
+
+@pytest.mark.parametrize("family", Family)
+def test_gradient_is_the_slope_of_the_likelihood(family):
+    x, t_x, age = histories(TRUTH, 300, seed=8)
+    objectives = [
+        (alive_objective(x, t_x, age, np.linspace(1, 3, 300), family), [0.6, 40.0, 0.7, 1.9]),
+        (spend_objective(*spends(300, seed=8)), [3.0, 2.0, 9.0]),
+    ]
+    for objective, at in objectives:
+        logs = np.log(at)
+        _, gradient = objective(logs)
+        for index, slope in enumerate(gradient):
+            step = np.eye(len(at))[index] * 1e-5
+            rise = objective(logs + step)[0] - objective(logs - step)[0]
+            assert slope == pytest.approx(rise / 2e-5, rel=1e-6, abs=1e-9)
+
+
+def test_distinct_histories_bring_back_every_customer():
+    rng = np.random.default_rng(9)
+    columns = rng.integers(0, 3, 500), rng.integers(0, 2, 500) * 1.0, rng.integers(5, 7, 500) * 1.0
+    x, t_x, age, weights = distinct_histories(*columns)
+    again = sorted(
+        zip(*(np.repeat(column, weights.astype(int)) for column in (x, t_x, age)), strict=True)
+    )
+    assert again == sorted(zip(*columns, strict=True))
+    assert len(set(zip(x, t_x, age, strict=True))) == len(weights)
