@@ -27,7 +27,7 @@ from ops.cli.past_purchases import (
     this_command,
     write_file,
 )
-from ops.cli.support import command, err, out
+from ops.cli.support import command, err, out, read_names
 from schemas.errors import ConfigurationError, SourceFileError
 
 
@@ -77,13 +77,14 @@ def report(
     from ops.report.model_plots import model_plots  # noqa: PLC0415
     from ops.report.page import page  # noqa: PLC0415
     from ops.report.portrait import draw_portrait  # noqa: PLC0415
+    from ops.report.stability_plot import stability_plot  # noqa: PLC0415
     from ops.report.style import png as picture  # noqa: PLC0415
 
     with err.status("drawing …"):
         portrait = draw_portrait(test, history)
         parts = [
             ("The customers", list(customer_plots(portrait))),
-            ("The model", list(model_plots(portrait, test))),
+            ("The model", [*model_plots(portrait, test), stability_plot(test, read_names().seed)]),
         ]
         title = f"Customers of {', '.join(file.name for file in files or []) or format_name}"
         html = page(title, opening(test, history), parts, list(sheets(test)), this_command())

@@ -16,7 +16,7 @@ from tests.support.shop import purchases, write_lines
 
 PLOTS = {
     "segments", "concentration", "migrations", "retention", "rfm-quintiles", "rfm-min-max",
-    "calibration", "holdout", "tracking", "matrix-alive", "matrix-expected",
+    "calibration", "holdout", "tracking", "matrix-alive", "matrix-expected", "stability",
 }  # fmt: skip
 SPLIT = ["--calibration-weeks", "20", "--holdout-weeks", "15"]
 
