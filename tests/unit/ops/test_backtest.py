@@ -107,6 +107,16 @@ def test_wholly_cancelled_day_of_the_holdout_is_no_purchase(records, tmp_path, f
     assert document("jsonl", file, *SPLIT)["purchase_days"] == found["purchase_days"] - len(lost)
 
 
+def test_purchase_that_stands_in_the_file_twice_counts_once(shop, tmp_path, found):
+    lines = shop.read_text(encoding="utf-8").splitlines()
+    twice = tmp_path / "twice.jsonl"
+    twice.write_text("\n".join(line for line in lines for _ in range(2)), encoding="utf-8")
+    again = document("jsonl", twice, *SPLIT)
+    assert again["events"] == 2 * found["events"]
+    for name in ("customers", "purchase_days", "predictions", "segments", "warnings"):
+        assert again[name] == found[name], name
+
+
 def test_screen_fits_eighty_columns_and_the_report_has_the_same_tables(shop, tmp_path):
     target = tmp_path / "report.md"
     result = run("jsonl", shop, *SPLIT, "--report", target)
