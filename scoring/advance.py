@@ -24,6 +24,7 @@ from scoring.booking import REFUSED, book
 from scoring.business_calendar import BusinessCalendar
 from scoring.changes import CAUSES, ChangeLog, same_cause
 from scoring.events import Events
+from scoring.restoring import former_segments
 from scoring.review import cross, score
 from scoring.states import UNKNOWN_US, States
 from scoring.timeline import Timeline
@@ -189,6 +190,9 @@ def _change_card(
     numbers["card"] = index + 1
     numbers["segment"] = timeline.translate(index)[before["segment"]]
     numbers["as_of_us"] = np.maximum(before["as_of_us"], timeline.adopted_at(index + 1))
+    former = timeline.restored(index + 1)
+    if former is not None:
+        numbers["segment"] = former_segments(numbers, index + 1, former, timeline, calendar)
     score(numbers, new, calendar)
     causes = same_cause(Cause.SCORECARD, len(rows))
     changes.record(rows, numbers, before, causes, new, old)

@@ -55,7 +55,8 @@ class RefitOptions:
     ----------
     family : Family
     count : int or None
-        Number of segments; None finds out how many are stable.
+        Number of segments; None keeps that of a scorecard learnt before as long as it is stable, and else
+        finds out how many are.
     hysteresis : float
     lifecycle : LifecycleThresholds
     source : str
@@ -131,7 +132,7 @@ def refit(
     features = log_features(prob_alive, customers.frequency, customers.monetary_value)
     scaler = scaler_of(features)
     z = standardise(_some(features, seed), scaler)
-    count, counts = _count(z, options, len(current.centroids), seed, judged)
+    count, counts = _count(z, options, current, seed, judged)
     before = rescale(np.array(current.centroids), current.scaler, scaler)
     centroids = _centroids(z, count, before, current, np.random.default_rng(seed))
     names, centroids = named(current, before, centroids, scaler)
@@ -185,11 +186,14 @@ def _some(features: FloatArray, seed: int) -> FloatArray:
 
 
 def _count(
-    z: FloatArray, options: RefitOptions, otherwise: int, seed: int, judged: Judged
+    z: FloatArray, options: RefitOptions, current: Scorecard, seed: int, judged: Judged
 ) -> tuple[int, tuple[CountQuality, ...]]:
     if options.count is None:
         counts = judge_counts(z, seed, judged=judged)
-        return stable_count(counts, otherwise), counts
+        present = next((one for one in counts if one.count == len(current.centroids)), None)
+        if current.origin is Origin.FITTED and present is not None and present.stable:
+            return present.count, counts  # other numbers have other names: not without need
+        return stable_count(counts, len(current.centroids)), counts
     distinct = len(np.unique(z, axis=0))
     if distinct < options.count:
         raise DegenerateFitError(

@@ -60,7 +60,7 @@ def score(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> None:
             score(rest, card, calendar)
             numbers[scored] = rest
         return
-    z = _features(numbers, card, calendar)
+    z = standard_features(numbers, card, calendar)
     numbers["segment"] = card.segmenter.assign(z, numbers["segment"])
     # Two floors, hence 0, 1 or 2 of them passed. Who has fallen below one stays there at the very
     # moment of the crossing, where a late event evaluates them anew and the last bit would decide.
@@ -77,7 +77,7 @@ def cross(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> None:
     would decide, and differently on the next machine.
     """
     numbers["as_of_us"] = numbers["next_review_us"]
-    z = _features(numbers, card, calendar)
+    z = standard_features(numbers, card, calendar)
     foreseen = numbers["next_segment"]
     moved = np.where(foreseen == NONE, numbers["segment"], foreseen)
     numbers["segment"] = np.where(foreseen == NONE, moved, card.segmenter.assign(z, moved))
@@ -86,7 +86,8 @@ def cross(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> None:
     _arm(numbers, z, card, calendar)
 
 
-def _features(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> FloatArray:
+def standard_features(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> FloatArray:
+    """Standardised features as of `as_of_us`; sets `prob_alive`."""
     numbers["prob_alive"] = prob_alive_unchecked(
         numbers["frequency"], t_x_days(numbers), age_days(numbers, calendar), card.alive
     )

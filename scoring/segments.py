@@ -115,6 +115,28 @@ class Segmenter:
             segment = np.where(moving, best, segment)
         return segment
 
+    def at_rest(self, z: FloatArray, preferred: IntArray, excluded: IntArray) -> IntArray:
+        """A segment in which each customer could be at rest.
+
+        Near a border, on which side somebody is depends on where they came from: on both they are at rest.
+
+        Parameters
+        ----------
+        z : float64, shape (n, 3)
+        preferred : int64, shape (n,)
+            Taken where it is one of those; else the nearest of them is.
+        excluded : int64, shape (n,)
+            Not taken, unless there is no other; `NONE` for none.
+        """
+        closeness = self._closeness(z)
+        excess = closeness[:, None, :] - closeness[:, :, None] - self._margin
+        possible = (excess <= _ROUNDING).all(axis=2)
+        others = possible & (np.arange(len(self.names)) != excluded[:, None])
+        possible = np.where(others.any(axis=1)[:, None], others, possible)
+        nearest: IntArray = np.where(possible, closeness, -np.inf).argmax(axis=1)
+        fits = (preferred != NONE) & possible[np.arange(len(z)), preferred]
+        return np.where(fits, preferred, nearest)
+
     def next_by_silence(self, z: FloatArray, segment: IntArray) -> tuple[FloatArray, IntArray]:
         """P(alive) at which silence moves each customer, and where to.
 

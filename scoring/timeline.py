@@ -90,6 +90,14 @@ class Timeline:
                 return index
         raise KeyError(version)
 
+    def restored(self, index: int) -> int | None:
+        """Index of the scorecard whose numbers scorecard `index` brings back, if it was in use here."""
+        wanted = self._cards[index].scorecard.restores
+        for earlier in range(index - 1, -1, -1):
+            if self._cards[earlier].version == wanted:
+                return earlier
+        return None
+
     def translate(self, index: int) -> np.ndarray:
         """Where the segments of scorecard `index` stand in the next one, by name; shape (k + 1,).
 

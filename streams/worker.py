@@ -27,13 +27,13 @@ from streams.engine import SliceEngine
 from streams.heartbeat import BEAT_SECONDS, Heartbeat
 from streams.journal import KafkaJournal
 from streams.learner import Learner
-from streams.messages import scorecard_message
 from streams.ownership import Ownership
 from streams.patience import outlast
 from streams.publisher import Publisher
 from streams.record_batches import RecordBatch
 from streams.relay import OutboxRelay
 from streams.samples import SAMPLES_PARTITION
+from streams.scorecards import publish_scorecard
 from streams.settings import Settings
 from streams.slices import Committed
 
@@ -258,17 +258,7 @@ class ScoringWorker:
         return self.engine.scorecards.get(version or bootstrap.version, bootstrap)
 
     async def _publish_scorecard(self, card: Scorecard) -> None:
-        """Kafka has a scorecard before any partition adopts it, so that it can never be lost.
-
-        Nor is its number given again where Redis has lost it: workers may still score by it.
-        """
-        told = await self.journal.scorecards() | await self.store.scorecards()
-        taken = [Scorecard.model_validate_json(body).number for body in told.values()]
-        card = card.model_copy(update={"number": max([card.number - 1, *taken]) + 1})
-        version, body = card.version, card.model_dump_json().encode()
-        await self.store.save_scorecard(version, body, current=False)
-        await self.publisher.publish([scorecard_message(card, self.settings)])
-        await self.store.save_scorecard(version, body, current=True)
+        await publish_scorecard(card, self.store, self.journal, self.publisher, self.settings)
 
     async def beat_forever(self) -> None:
         """Say every second that the event loops turn, and what is done in them."""

@@ -11,9 +11,11 @@ from ops.cli.demo import demo
 from ops.cli.dlq import dlq
 from ops.cli.doctor import doctor
 from ops.cli.erase import erase
+from ops.cli.fit import fit
 from ops.cli.rebuild import rebuild
 from ops.cli.replay import replay
 from ops.cli.report import report
+from ops.cli.scorecard import scorecard
 from ops.cli.stack import stack
 from ops.cli.tail import tail
 from ops.cli.topics import topics
@@ -31,6 +33,7 @@ for run in (
     demo,
     worker,
     replay,
+    fit,
     lookup,
     explain,
     tail,
@@ -44,6 +47,7 @@ for run in (
 ):
     app.command()(run)
 app.add_typer(dlq, name="dlq")
+app.add_typer(scorecard, name="scorecard")
 app.add_typer(stack, name="stack")
 app.add_typer(topics, name="topics")
 

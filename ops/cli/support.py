@@ -23,6 +23,7 @@ from rich.markup import escape
 
 from schemas.errors import (
     ConfigurationError,
+    DegenerateFitError,
     InvalidTransactionError,
     PipelineError,
     SourceFileError,
@@ -111,7 +112,7 @@ def code_of(error: PipelineError) -> Exit:
     """The exit code of an error."""
     if isinstance(error, UnknownCustomerError):
         return Exit.UNKNOWN_CUSTOMER
-    if isinstance(error, InvalidTransactionError | SourceFileError):
+    if isinstance(error, InvalidTransactionError | SourceFileError | DegenerateFitError):
         return Exit.BAD_INPUT
     if isinstance(error, ConfigurationError):
         return Exit.CONFIG
