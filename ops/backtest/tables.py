@@ -140,8 +140,9 @@ def _held_out(test: Backtest) -> Sheet:
 def _segments(test: Backtest) -> Sheet:
     return Sheet(
         "What came of the segments",
-        f"Segments at the end of the calibration, by scorecard {test.walked.scorecard.version}.",
-        ("segment", "customers", "expected to buy", "bought", "purchase days each"),
+        f"Segments at the end of the calibration, by scorecard {test.walked.scorecard.version}: share "
+        "expected to buy in the holdout, share that did, and mean purchase days of a customer.",
+        ("segment", "customers", "expected", "bought", "days each"),
         [
             (
                 segment.name,
