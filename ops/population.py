@@ -7,9 +7,10 @@ lowest ranks, which is a uniform sample.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,10 @@ from streams.homes import sample_rank
 from streams.settings import Settings
 
 CUSTOMERS_MAX = 2_000_000
-"""Kept for a fit, 40 bytes each: with so many the parameters are known to a fifth of a percent."""
+"""Kept for a fit, 48 bytes each: with so many the parameters are known to a fifth of a percent."""
+
+_US_PER_DAY = 86_400_000_000
+_Number = TypeVar("_Number", np.int64, np.float64)
 
 _FILE_PAGE = 20_000  # customers
 _RECORDS = 5_000  # decoded at a time
@@ -74,14 +78,15 @@ class Population:
 
     def __init__(self, customers_max: int = CUSTOMERS_MAX) -> None:
         self._max = customers_max
-        self._pages: list[tuple[LearningSample, NDArray[np.float64]]] = []
+        self._pages: list[tuple[LearningSample, NDArray[np.float64], NDArray[np.int64]]] = []
         self._held = 0
         self.seen = 0
         self.now_us = UNKNOWN_US
 
     def add(self, page: Page) -> None:
         """Take a page."""
-        self._pages.append((page.customers, page.ranks))
+        now_us = np.full(len(page.ranks), page.now_us)
+        self._pages.append((page.customers, page.ranks, now_us))
         self._held += len(page.ranks)
         self.seen += len(page.ranks)
         self.now_us = max(self.now_us, page.now_us)
@@ -89,27 +94,35 @@ class Population:
             self._cut()
 
     def _cut(self) -> None:
-        ranks = np.concatenate([np.empty(0), *(ranks for _, ranks in self._pages)])
+        pages = [page for page, _, _ in self._pages]
+        ranks = _joined([ranks for _, ranks, _ in self._pages])
         lowest = np.argsort(ranks, kind="stable")[: self._max]
-        pages = [page for page, _ in self._pages]
         kept = LearningSample(
             frequency=_joined([page.frequency for page in pages])[lowest],
             first_day=_joined([page.first_day for page in pages])[lowest],
             last_day=_joined([page.last_day for page in pages])[lowest],
-            monetary_value=np.concatenate([np.empty(0), *(page.monetary_value for page in pages)])[
-                lowest
-            ],
+            monetary_value=_joined([page.monetary_value for page in pages])[lowest],
         )
-        self._pages, self._held = [(kept, ranks[lowest])], len(lowest)
+        now_us = _joined([now_us for _, _, now_us in self._pages])[lowest]
+        self._pages, self._held = [(kept, ranks[lowest], now_us)], len(lowest)
 
     def sample(self) -> LearningSample:
-        """All that were added, by rank, so that the order of pages does not matter."""
+        """All that were added, as of `now_us`, by rank, so that the order of pages does not matter.
+
+        Whoever was read as of an earlier moment is moved forward by whole days: a partition that lags
+        behind the others must not make its customers look silent.
+        """
+        if not self._pages:
+            nobody = np.empty(0, np.int64)
+            return LearningSample(nobody, nobody, nobody, np.empty(0))
         self._cut()
-        return self._pages[0][0]
+        kept, _, now_us = self._pages[0]
+        lag = (self.now_us - now_us) // _US_PER_DAY
+        return replace(kept, first_day=kept.first_day + lag, last_day=kept.last_day + lag)
 
 
-def _joined(columns: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.concatenate([np.empty(0, np.int64), *columns])
+def _joined(columns: list[NDArray[_Number]]) -> NDArray[_Number]:
+    return np.concatenate(columns)
 
 
 async def customers_known(store: Store) -> tuple[int, int]:

@@ -165,14 +165,23 @@ class Comparison:
     ----------
     one, other : Scorecard
     calendar : BusinessCalendar
+    names : (str, str), optional
+        What to call them; a candidate's version is not its own yet.
 
     Attributes
     ----------
     matrix : int64, shape (segments of one, segments of other)
     """
 
-    def __init__(self, one: Scorecard, other: Scorecard, calendar: BusinessCalendar) -> None:
+    def __init__(
+        self,
+        one: Scorecard,
+        other: Scorecard,
+        calendar: BusinessCalendar,
+        names: tuple[str, str] | None = None,
+    ) -> None:
         self.one, self.other = one, other
+        self.names = names or (one.version, other.version)
         self._calendar = calendar
         self._segmenters = Segmenter(one), Segmenter(other)
         self.matrix = np.zeros((len(one.segments), len(other.segments)), dtype=np.int64)

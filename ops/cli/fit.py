@@ -14,6 +14,7 @@ from rich.progress import Progress
 from ops.cli.customers import when
 from ops.cli.reading import FormatName, Mapping, Quiet, Source, progress
 from ops.cli.scorecard_view import (
+    CANDIDATE,
     counts_table,
     moves_line,
     parameters_table,
@@ -159,10 +160,11 @@ def _show(
         " (published parameters, nothing learnt)" if current.origin is Origin.BOOTSTRAP else ""
     )
     out.print(f"compared with {current.version}{against}\n", highlight=False)
-    out.print(parameters_table(card, current))
+    names = (current.version, CANDIDATE)
+    out.print(parameters_table(card, current, names))
     if found.spend_refusal:
         out.print(f"[yellow]no model of spend:[/] {escape(found.spend_refusal)}", highlight=False)
-    quality = plain_table("how good", current.version, "now", "")
+    quality = plain_table("how good", *names, "")
     quality.add_row(
         "log likelihood per customer",
         f"{found.log_likelihood_before:.4f}",
@@ -180,7 +182,7 @@ def _show(
     out.print()
     out.print(counts_table(found.counts, len(card.segments)))
     everyone = Page(population.sample(), np.zeros(training.customers), None, population.now_us)
-    comparison = Comparison(current, card, BusinessCalendar(settings.timezone))
+    comparison = Comparison(current, card, BusinessCalendar(settings.timezone), names)
     comparison.add(everyone)
     out.print()
     out.print(segments_table(card, comparison.matrix.sum(axis=0).tolist()))

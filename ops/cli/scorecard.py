@@ -139,12 +139,15 @@ async def diff(
     source = Source(customers, format_name, mapping)
     async with open_store(settings) as store:
         before, after = await find_scorecard(store, one), await find_scorecard(store, other)
-        found = await _compare(store, settings, before, after, source, quiet=quiet or as_json)
+        names = (_called(one, before), _called(other, after))
+        found = await _compare(
+            store, settings, before, after, source, names=names, quiet=quiet or as_json
+        )
     if as_json:
         print_json(
             {
-                "from": found.one.version,
-                "to": found.other.version,
+                "from": found.names[0],
+                "to": found.names[1],
                 "customers": found.customers,
                 "changed": found.changed,
                 "moves": {
@@ -154,10 +157,15 @@ async def diff(
             }
         )
         return
-    out.print(parameters_table(after, before))
+    out.print(parameters_table(after, before, names))
     out.print()
     out.print(moves_table(found))
     out.print(f"\n{moves_line(found)}", highlight=False)
+
+
+def _called(name: str, card: Scorecard) -> str:
+    """A version, or the name of a file: what is not published has no version of its own."""
+    return Path(name).name if name.endswith(".json") else card.version
 
 
 async def _compare(
@@ -167,9 +175,10 @@ async def _compare(
     other: Scorecard,
     source: Source,
     *,
+    names: tuple[str, str] | None = None,
     quiet: bool,
 ) -> Comparison:
-    comparison = Comparison(one, other, BusinessCalendar(settings.timezone))
+    comparison = Comparison(one, other, BusinessCalendar(settings.timezone), names)
     with progress(quiet=quiet) as bar:
         async for page in source.pages(None if source.is_file else store, settings, bar):
             comparison.add(page)
@@ -190,9 +199,9 @@ async def promote(
     async with open_store(settings) as store:
         card = await find_scorecard(store, version)
         known = [entry.card for entry in await history_of_scorecards(store)]
-        if card in known:
-            card = restoring(card)
-        await _put_in_use(store, settings, card, yes=yes, wait=wait)
+        name = _called(version, card)
+        card = restoring(card) if card in known else card
+        await _put_in_use(store, settings, card, name, yes=yes, wait=wait)
 
 
 @scorecard.command()
@@ -209,23 +218,30 @@ async def rollback(version: Name, yes: Yes = False, wait: Wait = 5.0) -> None:
                 hint="`everscore scorecard ls` lists it; to put a file into use: promote.",
             )
         in_use = await scorecard_in_use(store)
-        if card == in_use or in_use.restores == card.version:
+        if card == in_use:
             raise ConfigurationError(
-                f"{card.version} is what {in_use.version}, the one in use, holds already.",
+                f"{card.version} is in use.", hint="`everscore scorecard ls` lists the former ones."
+            )
+        if in_use.restores == card.version:
+            raise ConfigurationError(
+                f"{in_use.version}, which is in use, restores {card.version} already.",
                 hint="There is nothing to go back to.",
             )
-        await _put_in_use(store, settings, restoring(card), yes=yes, wait=wait)
+        await _put_in_use(store, settings, restoring(card), card.version, yes=yes, wait=wait)
 
 
 async def _put_in_use(
-    store: Store, settings: Settings, card: Scorecard, *, yes: bool, wait: float
+    store: Store, settings: Settings, card: Scorecard, name: str, *, yes: bool, wait: float
 ) -> None:
     before = await current_or_none(store)
     if not yes and before is not None:
-        found = await _compare(store, settings, before, card, Source(None, None, ""), quiet=False)
+        names = (before.version, name)
+        found = await _compare(
+            store, settings, before, card, Source(None, None, ""), names=names, quiet=False
+        )
         out.print(moves_table(found))
         out.print(f"\n{moves_line(found)}", highlight=False)
-        typer.confirm(f"Put the numbers of {card.version} into use?", abort=True)
+        typer.confirm(f"Put {name} into use?", abort=True)
     published = await put_in_use(store, settings, card)
     done, partitions = await adopted_by(store, published.version, wait)
     say_published(published, before or published, settings)

@@ -16,6 +16,7 @@ from scoring.segments import Segmenter
 
 MODELS = {Family.MBGNBD: "MBG/NBD", Family.BGNBD: "BG/NBD"}
 _NOTHING = "—"
+CANDIDATE = "candidate"
 
 
 def plain_table(*headers: str, right_from: int = 1) -> Table:
@@ -26,10 +27,14 @@ def plain_table(*headers: str, right_from: int = 1) -> Table:
     return table
 
 
-def parameters_table(card: Scorecard, before: Scorecard | None = None) -> Table:
+def parameters_table(
+    card: Scorecard,
+    before: Scorecard | None = None,
+    names: tuple[str, str] = ("before", CANDIDATE),
+) -> Table:
     """Parameters and what they mean, those of another scorecard before them."""
     cards = [card] if before is None else [before, card]
-    headers = [card.version] if before is None else [before.version, "now"]
+    headers = [card.version] if before is None else list(names)
     table = plain_table("how they buy", *headers, "± standard error")
     errors = card.training.parameter_errors or (None,) * 4
     table.add_row("model", *(MODELS[one.alive.family] for one in cards), "")
@@ -38,7 +43,7 @@ def parameters_table(card: Scorecard, before: Scorecard | None = None) -> Table:
         table.add_row(name, *values, _NOTHING if error is None else f"{error:.1%}")
     table.add_row("days between purchases", *(_days_between(one) for one in cards), "")
     table.add_row("gone after a purchase", *(_gone(one) for one in cards), "")
-    table.add_row("what they spend", *(_spend(one) for one in cards), "")
+    table.add_row("mean purchase day", *(_spend(one) for one in cards), "")
     return table
 
 
@@ -59,7 +64,7 @@ def _spend(card: Scorecard) -> str:
 
 def segments_table(card: Scorecard, sizes: Sequence[int] | None = None) -> Table:
     """Segments by their centres, with their sizes if they were counted."""
-    headers = ["P(alive)", "repeat purchases", "value of a day"]
+    headers = ["P(alive)", "repeat purchases", "mean purchase day"]
     table = plain_table("segment", *headers, *(["customers", ""] if sizes is not None else []))
     segmenter = Segmenter(card)
     for index, name in enumerate(card.segments):
@@ -98,9 +103,7 @@ def counts_table(counts: Sequence[CountQuality], chosen: int) -> Table:
 
 def moves_table(comparison: Comparison) -> Table:
     """From where to where: rows are segments of the first scorecard, columns of the other."""
-    table = plain_table(
-        f"{comparison.one.version} ↓  {comparison.other.version} →", *comparison.other.segments
-    )
+    table = plain_table("{} ↓  {} →".format(*comparison.names), *comparison.other.segments)
     for name, row in zip(comparison.one.segments, comparison.matrix.tolist(), strict=True):
         cells = []
         for target, count in zip(comparison.other.segments, row, strict=True):
@@ -117,7 +120,7 @@ def moves_line(comparison: Comparison) -> str:
     share = comparison.changed / max(comparison.customers, 1)
     return (
         f"{comparison.changed:,} of {comparison.customers:,} customers ({share:.1%}) would change "
-        f"segment from {comparison.one.version} to {comparison.other.version}"
+        f"segment from {comparison.names[0]} to {comparison.names[1]}"
     )
 
 
