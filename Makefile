@@ -64,7 +64,7 @@ schemas: $(READY)  ## regenerate schemas/json from the models, and the API's des
 
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:  ## resolve the exact versions again (needs uv)
-	uv pip compile $(LOCK) $(addprefix --extra ,build dev docker embedded files security serve) -o requirements.lock pyproject.toml
+	uv pip compile $(LOCK) $(addprefix --extra ,build dev docker embedded files report security serve) -o requirements.lock pyproject.toml
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
 		| uv pip compile $(LOCK) -o requirements-bench.lock -
 

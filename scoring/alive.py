@@ -169,7 +169,7 @@ def age_at_prob_alive(
 
 
 def prob_purchase(
-    horizon_days: float,
+    horizon_days: float | FloatArray,
     frequency: IntArray,
     t_x_days: FloatArray,
     age_days: FloatArray,
@@ -181,6 +181,7 @@ def prob_purchase(
     Parameters
     ----------
     horizon_days : float, days, >= 0
+        One for all, or one for each.
     frequency, t_x_days, age_days, params
         As for `prob_alive`.
     alive : float64, shape (n,), optional

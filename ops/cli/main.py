@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from ops.cli.backtest import backtest
 from ops.cli.bench import bench
 from ops.cli.customers import explain, lookup
 from ops.cli.demo import demo
@@ -14,6 +15,7 @@ from ops.cli.fit import fit
 from ops.cli.key import key
 from ops.cli.rebuild import rebuild
 from ops.cli.replay import replay
+from ops.cli.report import report
 from ops.cli.scorecard import scorecard
 from ops.cli.serve import serve
 from ops.cli.stack import stack
@@ -31,7 +33,7 @@ app = typer.Typer(
 )
 for run in (
     *(demo, worker, replay, fit, lookup, explain, tail, serve),
-    *(verify, rebuild, erase, bench, doctor),
+    *(backtest, report, verify, rebuild, erase, bench, doctor),
 ):
     app.command()(run)
 app.add_typer(dlq, name="dlq")

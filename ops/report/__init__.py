@@ -1,0 +1,1 @@
+"""`everscore report`: a customer base drawn, in one file that needs no network."""
