@@ -15,9 +15,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.customers import clock_of, partition_count
 from ops.loaders.formats import load
 from ops.loaders.source import LoadOptions, LoadReport
+from ops.lookup import clock_of, partition_count
 from schemas.decoding import decode_transactions
 from schemas.errors import ConfigurationError
 from scoring.business_calendar import BusinessCalendar

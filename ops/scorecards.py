@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ops.customers import moment, scorecards_of
+from ops.customers import moment
+from ops.lookup import scorecards_of
 from ops.population import Page
 from schemas.errors import ConfigurationError, SourceFileError, shown
 from schemas.scorecard import Scorecard
