@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from ops.stack.java import kafka_jars
 from ops.stack.settings import StackSettings
 from schemas.errors import ConfigurationError, PipelineError
 from tests.support.services import Services, local_machine, open_services
 from tests.support.services_report import SERVERS, report
+
+# A machine that is busy elsewhere makes any example slow.
+settings.register_profile("everscore", deadline=None)
+settings.load_profile("everscore")
 
 
 @pytest.fixture(scope="session")

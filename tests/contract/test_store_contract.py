@@ -623,7 +623,7 @@ def test_any_operations_have_the_same_outcome_in_both_stores(at_redis, prefix):
             await redis.close()
 
     @given(OPERATIONS)
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
     def same(operations):
         runner.run(play(operations))
 

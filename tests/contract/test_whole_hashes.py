@@ -51,9 +51,7 @@ def fields_of(states: States) -> list[dict[bytes, bytes]]:
 
 
 @given(states=states_of_customers())
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_redis_reads_a_whole_hash_as_its_fields(client, prefix, states):
     key = f"{prefix}customer:c"
     # What silence changes is written whole as well: the rest is there, too.

@@ -38,7 +38,7 @@ async def history(log, partitions, slice_size, sweep_every):
     st.sampled_from([1, 7, 500]),
     st.sampled_from([0, 1, 3]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 async def test_customers_in_their_own_order_change_alike_however_mixed(
     random, partitions, slice_size, sweep_every
 ):

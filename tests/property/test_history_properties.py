@@ -232,7 +232,7 @@ def numbers_of(fields):
     st.sampled_from(["UTC", "America/New_York"]),
     st.sampled_from([1, 1_000]),
 )
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=70)
 async def test_any_order_slices_and_partitions_give_the_state_of_a_plain_loop(
     history, repeated, shuffled, slice_size, partitions, timezone, cache_customers_max
 ):
@@ -362,7 +362,7 @@ def without_source(hashes):
     st.sampled_from(["UTC", "America/New_York"]),
     st.sampled_from([1, 1_000]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 async def test_history_in_time_order_does_not_show_slices_partitions_or_sweeps(
     history, slice_size, partitions, sweep_every, card, timezone, cache_customers_max
 ):
@@ -388,7 +388,7 @@ async def test_history_in_time_order_does_not_show_slices_partitions_or_sweeps(
     st.integers(0, 4),
     st.sampled_from([1, 1_000]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 async def test_history_of_a_log_in_any_order_does_not_show_slices_or_sweeps(
     history, slice_size, partitions, sweep_every, cache_customers_max
 ):
@@ -419,7 +419,7 @@ def everything(run: Run):
     st.lists(st.integers(0, 10**6), max_size=6),
     st.booleans(),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 async def test_redelivered_slice_changes_nothing_and_emits_nothing(
     history, slice_size, redelivered, restarted
 ):
@@ -438,7 +438,7 @@ async def test_redelivered_slice_changes_nothing_and_emits_nothing(
 
 
 @given(histories(20), st.lists(st.integers(0, 10**6), min_size=1, max_size=8), st.integers(1, 7))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 async def test_duplicate_at_a_later_offset_counts_once_and_changes_nothing(
     history, repeated, slice_size
 ):
@@ -548,7 +548,7 @@ async def test_customers_who_sleep_through_two_scorecards_have_the_history_of_bo
     st.booleans(),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 async def test_any_history_hides_when_the_background_rescored_whom(
     history, adopted_before, pages, swept, there_and_back
 ):

@@ -127,7 +127,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps, st.data())
 async def test_rollback_to_any_commit_repeats_every_change_under_its_id(steps, data):
     world = World()

@@ -157,7 +157,7 @@ PAYLOADS = st.fixed_dictionaries(
 
 
 @given(PAYLOADS)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @example({"amount": "0.00005"})
 @example({"amount": "0.00015"})
 @example({"amount": "-0.0"})

@@ -54,14 +54,14 @@ def assert_same(found: States, expected: States) -> None:
 
 
 @given(states_of_customers(), st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_states_come_back_from_their_hashes_unchanged(states, timezone):
     encoded = hashes_of(states, calendar=BusinessCalendar(timezone))
     assert_same(decode_rows(states.customer_ids, encoded, TIMELINE, TOPICS), states)
 
 
 @given(states_of_customers())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_field_but_the_ledger_is_readable_text(states):
     for encoded in hashes_of(states):
         assert tuple(encoded) == FIELDS
@@ -70,7 +70,7 @@ def test_every_field_but_the_ledger_is_readable_text(states):
 
 
 @given(states_of_customers())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_scores_encoded_alone_are_the_same_as_among_all_fields(states):
     alone = encode_rows(states, TIMELINE, TOPICS, UTC, SCORE_FIELDS)
     for scores, encoded in zip(alone, hashes_of(states), strict=True):

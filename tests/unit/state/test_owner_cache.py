@@ -134,7 +134,7 @@ IDS = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8)
 
 
 @given(st.integers(1, 6), st.lists(st.tuples(st.booleans(), IDS), max_size=25))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_use_equals_an_ordered_dictionary(capacity, steps):
     cache, plain = OwnerCache(capacity), OrderedDict()
     for number, (puts, ids) in enumerate(steps):
