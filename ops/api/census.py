@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ops.api.cross_tables import CrossTables
 from ops.api.keys import utc_now
 from ops.api.metrics import Metrics
-from ops.lookup import Lookup
+from ops.lookup import Lookup, clock_of
 from schemas.errors import PipelineError
+from state.codec import decode_rows
+from state.store import Fields
 
 # Of one round trip. Requests wait while a page is read: larger pages show in their p99.
 _PAGE_CUSTOMERS = 200
@@ -53,6 +56,9 @@ class Count:
         Whether the groups have rows.
     ids : dict of bytes to str
         Customer ids by pseudonym, where listed.
+    names : list of str
+        Customer ids, ascending, where listed.
+    tables : CrossTables
     """
 
     counted_at: datetime
@@ -62,6 +68,8 @@ class Count:
     groups: dict[str, Group]
     listed: bool
     ids: dict[bytes, str]
+    names: list[str]
+    tables: CrossTables
 
 
 class Census:
@@ -139,6 +147,7 @@ class Census:
         names = timeline.card.segmenter.names if checkpoint.adoptions else ()
         groups = {name: Group(name) for name in names}
         customers, unscored, listed = 0, 0, True
+        tables = CrossTables()
         for partition in range(partitions):
             cursor, seen = 0, set[str]()  # a scan may meet a customer twice
             while True:
@@ -146,6 +155,7 @@ class Census:
                 fresh = [name for name in dict.fromkeys(page) if name not in seen]
                 seen.update(fresh)
                 stored = await lookup.store.load_many(partition, fresh)
+                await self._tabulate(tables, partition, fresh, stored)
                 for customer_id, fields in zip(fresh, stored, strict=True):
                     if fields is None:  # erased meanwhile
                         continue
@@ -172,6 +182,7 @@ class Census:
                 await asyncio.sleep(_PAUSE_SECONDS)
         for group in groups.values():
             group.rows.sort()
+        ids = {row[0]: row[1] for group in groups.values() for row in group.rows}
         self._latest = Count(
             counted_at=self._now(),
             customers=customers,
@@ -179,13 +190,44 @@ class Census:
             scorecard=timeline.card.version if checkpoint.adoptions else "",
             groups=groups,
             listed=listed,
-            ids={row[0]: row[1] for group in groups.values() for row in group.rows},
+            ids=ids,
+            names=sorted(ids.values()),
+            tables=tables,
         )
         self._counted.set()
         for name, group in groups.items():
             self._metrics.customers.labels(name).set(group.customers)
         self._metrics.census_seconds.set(time.monotonic() - began)
         return self._latest
+
+    async def _tabulate(
+        self,
+        tables: CrossTables,
+        partition: int,
+        customer_ids: list[str],
+        stored: list[Fields | None],
+    ) -> None:
+        """Bring customers up to now, and count them into the tables."""
+        if not any(stored):
+            return
+        settings = self._lookup.settings
+        checkpoint, timeline = await self._lookup.timeline(partition)
+        if not checkpoint.adoptions:  # it is being rebuilt from nothing: met in the next count
+            return
+        numbers = decode_rows(customer_ids, stored, timeline, settings.input_topics).numbers
+        now_us = clock_of(checkpoint, settings, round(self._now().timestamp() * 1e6))
+        tables.add(numbers, timeline.card, self._lookup.calendar, now_us)
+
+
+def names_from(names: list[str], prefix: str, limit: int) -> tuple[list[str], bool]:
+    """Ids that begin so, at most so many; and whether there are more.
+
+    >>> names_from(["1", "12", "13", "2"], "1", 2)
+    (['1', '12'], True)
+    """
+    start = bisect_left(names, prefix)
+    found = [name for name in names[start : start + limit + 1] if name.startswith(prefix)]
+    return found[:limit], len(found) > limit
 
 
 def page_of(group: Group, after: bytes, limit: int) -> tuple[list[Row], bytes | None]:

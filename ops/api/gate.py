@@ -1,6 +1,7 @@
 """The way in: a name for every request, a bound on its body, a key, a rate; and one shape for refusals.
 
-Stands before the routes, so that no route can forget it: without a key only health answers.
+Stands before the routes, so that no route can forget it: without a key only health answers, and the
+files of the console, which know nobody.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import uuid
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ops.api.problems import ApiError, as_api_error, problem_response
+from ops.api.routes.console import PATHS as CONSOLE_PATHS
 from ops.api.service import Service, take_tokens
 from schemas.errors import PipelineError
 
 BODY_BYTES_MAX = 64 * 1024
-OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+HEALTH_PATHS = frozenset({"/health/live", "/health/ready"})
+OPEN_PATHS = HEALTH_PATHS | CONSOLE_PATHS
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Of one address: nobody guesses 256 bits, but guessing costs us time.
 _WRONG_KEYS_PER_SECOND, _WRONG_KEYS_BURST = 5.0, 20

@@ -23,13 +23,13 @@ from tests.support.purchases import Purchase
 
 checks.load_all_checks()
 NOTHING_TO_GET_WRONG = {
-    "GET /",
+    "GET /welcome",
     "GET /health/live",
     "GET /health/ready",
     "GET /metrics",
     "GET /segments",
 }
-PATH = re.compile(r"(/[a-zA-Z:{}/.]*)`")
+PATH = re.compile(r"(/[a-zA-Z:{}/.-]*)`")
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -115,7 +115,7 @@ def test_whatever_is_asked_the_answer_is_as_described(
 @pytest.mark.parametrize(
     ("path", "document"),
     [
-        ("/", documents.Welcome),
+        ("/welcome", documents.Welcome),
         ("/customers/00003", documents.Profile),
         ("/customers/00003?at=1998-03-31", documents.Profile),
         ("/customers/gone", documents.Profile),
