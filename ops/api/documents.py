@@ -337,6 +337,7 @@ class Health(_Document):
     """Whether it is well."""
 
     status: str
+    authentication: bool = Field(description="Whether it asks for a key.")
 
 
 class Ready(_Document):

@@ -58,9 +58,10 @@ async def openapi(_ask: Annotated[Ask, Depends(Needs())], request: Request) -> R
     response_model=None,
     summary="Does it run",
 )
-async def live() -> Response:
+async def live(request: Request) -> Response:
     """Answers as long as the process does; needs no key."""
-    return answer({"status": "live"})
+    service: Service = request.app.state.service
+    return answer({"status": "live", "authentication": service.settings.authentication})
 
 
 @router.get(
