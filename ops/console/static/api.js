@@ -31,11 +31,13 @@ async function refusalOf(response) {
   return new Refusal(kind, response.status, problem.detail ?? `The API answers with status ${response.status}.`);
 }
 
-async function request(path, { signal, headers = {}, key = keptKey() } = {}) {
+async function request(path, { signal, headers = {}, body = null, key = keptKey() } = {}) {
   const shown = key ? { Authorization: `Bearer ${key}` } : {};
+  const posted = body ? { method: "POST", body: JSON.stringify(body) } : {};
+  if (body) shown["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { signal, headers: { ...shown, ...headers }, cache: "no-store", credentials: "omit", redirect: "error" });
+    response = await fetch(path, { ...posted, signal, headers: { ...shown, ...headers }, cache: "no-store", credentials: "omit", redirect: "error" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     const refusal = new Refusal("away", 0, "The API does not answer. Is everscore serve running? This page keeps trying.");

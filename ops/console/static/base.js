@@ -31,7 +31,7 @@ const shade = (share) => `heat-${Math.min(Math.max(Math.round(share * (SHADES - 
 function heat(caption, corner, heads, rows) {
   return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     el("table", { class: "heat" }, el("caption", { class: "unseen" }, caption),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "corner" }, corner), heads.map((head) => el("th", { scope: "col" }, head)))),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "corner" }, corner.map((line) => el("span", {}, line))), heads.map((head) => el("th", { scope: "col" }, head)))),
       el("tbody", {}, rows.map(([name, cells]) => el("tr", {}, el("th", { scope: "row" }, name),
         cells.map((cell) => (cell ? el("td", { class: shade(cell.share), title: cell.words }, el("b", {}, cell.main), el("small", {}, cell.more)) : el("td", { class: "nobody" }, el("span", { class: "unseen" }, "nobody"))))))),
     ));
@@ -41,7 +41,7 @@ function rfmMap(base) {
   const cells = new Map(base.rfm.map((one) => [`${one.recency}${one.frequency}`, one]));
   const most = Math.log1p(Math.max(...base.rfm.map((one) => one.customers), 1));
   const scores = [1, 2, 3, 4, 5];
-  return heat("Customers by recency and frequency score, with revenue", "Recency ↓  Frequency →", scores.map((score) => `F ${score}`),
+  return heat("Customers by recency and frequency score, with revenue", ["Recency ↓", "Frequency →"], scores.map((score) => `F ${score}`),
     [...scores].reverse().map((recency) => [`R ${recency}`, scores.map((frequency) => {
       const one = cells.get(`${recency}${frequency}`);
       return one && { share: Math.log1p(one.customers) / most, main: sayCount(one.customers), more: sayMoney(one.revenue),
@@ -58,7 +58,7 @@ function aliveMatrix(base) {
   const cells = new Map(base.matrix.map((one) => [`${one.frequency_from}|${one.silence_days_from}`, one]));
   const often = binNames(base.frequency_bins, "+");
   const silent = binNames(base.silence_bins, "+");
-  return heat("P(alive) by repeat purchases and days of silence, with customers", "Repeats ↓  Silent days →", silent,
+  return heat("P(alive) by repeat purchases and days of silence, with customers", ["Repeats ↓", "Silent days →"], silent,
     base.frequency_bins.map((from, row) => [often[row], base.silence_bins.map((since, column) => {
       const one = cells.get(`${from}|${since}`);
       return one && { share: one.mean_prob_alive, main: sayPercent(one.mean_prob_alive), more: sayCount(one.customers),

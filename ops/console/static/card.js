@@ -4,7 +4,7 @@ import { ask, customerPath } from "./api.js";
 import { curveOf } from "./curve.js";
 import { el, empty, table } from "./dom.js";
 import {
-  badge, because, daysBetween, plural, sayCause, sayCount, sayDay, sayDays, sayMoment, sayMoney, sayOdds, sayOne, sayPercent,
+  badge, because, daysBetween, plural, sayCause, sayCount, sayDay, sayDays, sayMoment, sayMoney, sayOdds, sayPercent, saySmall,
 } from "./words.js";
 
 const FRESH_MS = 15_000; // each look is a line in the audit log
@@ -19,13 +19,21 @@ const daysAhead = (profile) => {
   return Math.min(Math.max(Math.ceil(wanted), AHEAD_DAYS.least), AHEAD_DAYS.most);
 };
 
+/** The profile; null if nobody is known by that id, which is an answer and no error. */
+async function found(id, signal) {
+  const { customers } = await ask("/customers:batchGet", { signal, body: { ids: [id] } });
+  return customers[0] ?? null;
+}
+
 async function asked(id, signal, may) {
-  const [profile, history] = await Promise.all([
-    ask(customerPath(id), { signal }),
-    may.has("history") ? ask(customerPath(id, "/history"), { signal }).catch(() => null) : null,
+  const profile = await found(id, signal);
+  if (profile === null) return null;
+  // No path can carry an id with a slash.
+  const path = id.includes("/") ? null : (further) => ask(customerPath(id, further), { signal });
+  const [history, outlook] = await Promise.all([
+    path && may.has("history") ? path("/history") : null,
+    path && profile.prob_alive !== null ? path(`/outlook?days=${daysAhead(profile)}&course_days=${COURSE_DAYS}`) : null,
   ]);
-  const outlook = profile.prob_alive === null ? null
-    : await ask(customerPath(id, `/outlook?days=${daysAhead(profile)}&course_days=${COURSE_DAYS}`), { signal });
   return { profile, history, outlook };
 }
 
@@ -38,12 +46,12 @@ function story({ profile, history }) {
   const change = told.filter((one) => one.kind === "segment" && one.current === profile.segment).at(-1);
   const since = daysBetween(profile.segment_since, profile.as_of);
   const newer = change && daysBetween(change.occurred_at, profile.segment_since) > 1 ? null : change;
-  const from = newer?.previous ? [", and ", badge(newer.previous), " before"] : "";
+  const from = newer?.previous ? ["; ", badge(newer.previous), " before"] : "";
   const why = newer ? `, ${because(newer)}` : profile.silence_days !== null && change ? ", by silence" : "";
   const first = el("p", {}, badge(profile.segment), ` since ${sayDay(profile.segment_since)}`,
     since === null || since < 1 ? "" : ` (${sayDays(since)})`, why, from, ".",
     !why && !history?.complete ? " Why is no longer remembered." : "");
-  const alive = el("p", {}, `${sayPercent(profile.prob_alive)} alive: ${sayOdds(profile.prob_alive)}. `,
+  const alive = el("p", {}, `P(alive) is ${sayPercent(profile.prob_alive)}: ${sayOdds(profile.prob_alive)}. `,
     profile.silence_days === null ? "" : profile.silence_days < 1 ? "Last bought today." : `Last bought ${sayDays(profile.silence_days)} ago, on ${sayDay(profile.last_purchase_at)}.`);
   const steps = profile.next_changes;
   const soon = steps.length === 0 ? el("p", {}, "If nothing is bought, nothing changes any more.")
@@ -91,14 +99,14 @@ function value(profile) {
     ["Spent in all", sayMoney(profile.monetary_total)],
     profile.refund_total ? ["Refunded", sayMoney(profile.refund_total)] : null,
     ["A repeat purchase", profile.frequency ? sayMoney(profile.monetary_value) : "–"],
-    profile.prob_purchase_30d === null ? null : ["Buys within 30 days", sayPercent(profile.prob_purchase_30d), `${sayOne(profile.expected_purchases_30d)} expected`],
+    profile.prob_purchase_30d === null ? null : ["Buys within 30 days", sayPercent(profile.prob_purchase_30d), `${saySmall(profile.expected_purchases_30d)} expected`],
     ["Customer since", sayDay(profile.first_purchase_at)],
     profile.margin ? ["Nearest other segment", badge(profile.margin.segment)] : null,
   ]));
 }
 
 function changes(history) {
-  if (history === null) return panel("Last changes", empty("Your key's role may not see the history."));
+  if (history === null) return panel("Last changes", empty("Not to be had: your key's role may not see the history, or the id has a slash."));
   const rows = history.changes.slice(-CHANGES_SHOWN).reverse();
   if (!rows.length) {
     return panel("Last changes", empty(history.remembered.caught_up ? "None of their changes is remembered any more." : "Changes are still being read; this fills by itself."));
@@ -108,7 +116,7 @@ function changes(history) {
     table("Last changes", ["When", "From", "To", "Cause", "P(alive)"], rows.map((one) => [
       sayDay(one.occurred_at), one.previous === null ? el("span", { class: "muted" }, "new") : badge(one.previous, one.kind),
       badge(one.current, one.kind), sayCause(one.cause), sayPercent(one.prob_alive),
-    ])),
+    ]), { class: "changes" }),
     el("p", { class: "note" }, `${plural(history.told, "change")} in all`,
       history.changes.length > rows.length ? `, the latest ${rows.length} shown` : "", forgotten > 0 ? `; ${sayCount(forgotten)} older than this API remembers` : "", "."));
 }
@@ -144,15 +152,19 @@ const mark = (profile) => [profile.sequence, profile.scorecard, profile.last_pur
 /** Show a customer, and go on showing them as they are. */
 export async function showCustomer(root, { id, signal, me, remember }) {
   document.title = `${id} · Everscore`;
+  const nobody = (words) => root.replaceChildren(el("section", { class: "hollow" }, el("h1", {}, "Nobody by that id"),
+    el("p", {}, words, " Check it with the customer, and press ", el("kbd", {}, "/"), " to type it again.")));
   let data;
   try {
     data = await asked(id, signal, me.may);
   } catch (error) {
-    if (error.kind === "unknown-customer" || error.kind === "invalid-customer-id" || error.status === 404) {
-      root.replaceChildren(el("section", { class: "hollow" }, el("h1", {}, "Nobody by that id"), el("p", {}, `${error.message}. Check the id with the customer, and press / to type it again.`)));
-      return;
-    }
-    throw error;
+    if (error.status !== 422) throw error;
+    nobody(`${error.message}.`);
+    return;
+  }
+  if (data === null) {
+    nobody(["No purchase of ", el("strong", { class: "id" }, id), " has been counted, or they were erased."]);
+    return;
   }
   remember(data.profile.customer_id);
   let inner = new AbortController();
@@ -168,8 +180,9 @@ export async function showCustomer(root, { id, signal, me, remember }) {
   const again = setInterval(async () => {
     if (document.hidden) return;
     try {
-      const found = await ask(customerPath(id), { signal });
-      if (mark(found) === mark(data.profile)) return;
+      const profile = await found(id, signal);
+      if (profile === null) return nobody("They were erased meanwhile.");
+      if (mark(profile) === mark(data.profile)) return;
       data = await asked(id, signal, me.may);
       paint();
     } catch {

@@ -6,7 +6,7 @@ import { colourOf, plural, sayDay, sayDays, sayMoney, sayPercent } from "./words
 const DAY_MS = 86_400_000;
 const PAD = { top: 14, right: 14, bottom: 58, left: 44 };
 const HEIGHT = 320;
-const LABEL_PX = 92; // room of a date on the axis
+const LABEL_PX = 74; // room of a date on the axis
 
 const SPANS = [["3 months", 92], ["1 year", 366], ["All", Infinity]];
 
@@ -106,10 +106,12 @@ export function curveOf(outlook, signal) {
       draw("line", { class: "tick", x1: x(at), x2: x(at), y1: base + 26, y2: base + 31 }),
       draw("text", { class: "axis", x: x(at), y: base + 46, "text-anchor": "middle" }, name),
     ]);
-    const thresholds = Object.entries(outlook.thresholds).map(([name, p]) => [
-      draw("line", { class: `threshold life-${name}`, x1: PAD.left, x2: width - PAD.right, y1: y(p), y2: y(p) }),
-      draw("text", { class: `threshold-name life-${name}`, x: PAD.left + 6, y: y(p) - 5 }, `${name} below ${Math.round(p * 100)} %`),
-    ]);
+    const floors = Object.entries(outlook.thresholds);
+    const thresholds = floors.map(([name, p]) =>
+      draw("line", { class: `threshold life-${name}`, x1: PAD.left, x2: width - PAD.right, y1: y(p), y2: y(p) }));
+    // Names come last, over the curve, and the lowest below its line: most curves end just above it.
+    const floorNames = floors.map(([name, p], index) =>
+      draw("text", { class: `threshold-name life-${name}`, x: width - PAD.right - 4, y: y(p) + (index ? 14 : -6), "text-anchor": "end" }, `${name} below ${Math.round(p * 100)} %`));
     const bars = purchases.filter((one) => one.at >= from).map((one) => {
       const size = 2.5 + 3.5 * Math.sqrt(Math.max(one.amount, 0) / most);
       return draw("circle", { class: "purchase", cx: x(one.at), cy: base + 13, r: size.toFixed(1) },
@@ -142,7 +144,7 @@ export function curveOf(outlook, signal) {
         draw("path", { class: "ahead", d: pathOf(ahead, x, y) })),
       draw("line", { class: "now", x1: x(now), x2: x(now), y1: PAD.top, y2: base + 26 }),
       draw("text", { class: "axis now-name", x: x(now), y: PAD.top - 3, "text-anchor": x(now) > width - 40 ? "end" : "middle" }, "now"),
-      bars, dates, changes, hand);
+      bars, dates, floorNames, changes, hand);
   };
   const repaint = drawnToWidth(box, paint, signal);
 
@@ -182,10 +184,10 @@ export function curveOf(outlook, signal) {
     }, name)));
   read();
   const legend = el("p", { class: "legend", "aria-hidden": "true" },
-    past.length > 1 ? [el("span", { class: "key past" }), "until now "] : null,
-    el("span", { class: "key ahead" }), "if nothing is bought ",
-    purchases.length ? [el("span", { class: "key dot" }), "purchase day, larger for more money "] : null,
-    outlook.next_changes.length ? [el("span", { class: "key diamond" }), "coming change"] : null);
+    past.length > 1 ? el("span", {}, el("i", { class: "key past" }), "until now") : null,
+    el("span", {}, el("i", { class: "key ahead" }), "if nothing is bought"),
+    purchases.length ? el("span", {}, el("i", { class: "key dot" }), "purchase day, larger for more money") : null,
+    outlook.next_changes.length ? el("span", {}, el("i", { class: "key diamond" }), "coming change") : null);
   return el("div", { class: "curve" }, el("div", { class: "line" }, reading, choice), box, legend,
     outlook.next_changes.length ? null : el("p", { class: "note" }, `Silence changes nothing more here, however long: ${sayDays((ahead.at(-1)?.at - now) / DAY_MS || 0)} are drawn.`));
 }

@@ -36,7 +36,8 @@ export function sankeyOf(found, order, width) {
   const right = sumsBy(flows, "to");
   const total = flows.reduce((sum, flow) => sum + flow.changes, 0);
   const height = Math.min(460, Math.max(300, width * 0.5));
-  const names = width < 520 ? 92 : 128;
+  const roomy = width >= 520;
+  const names = roomy ? 150 : 96;
   const tall = Math.max(left.size, right.size);
   const scale = (height - 24 - GAP * (tall - 1)) / Math.max(total, 1);
   const from = stack(sorted(left), left, 12, scale);
@@ -62,7 +63,7 @@ export function sankeyOf(found, order, width) {
       draw("title", {}, `${name}: ${plural(sums.get(name), "change")}`)),
     one.height + GAP < NAMED_FROM ? null : draw("text", {
       class: "node-name", x: side === "end" ? x - 8 : x + NODE + 8, y: one.y + one.height / 2 + 4, "text-anchor": side,
-    }, name, draw("tspan", { class: "node-count", dx: 6 }, sayCount(sums.get(name)))),
+    }, name, !roomy ? null : draw("tspan", { class: "node-count", dx: 6 }, sayCount(sums.get(name)))),
   ]);
   const deepest = Math.max(...[...from.values(), ...to.values()].map((one) => one.y + one.height)) + 12;
   return draw("svg", { viewBox: `0 0 ${width} ${deepest.toFixed(0)}`, width, height: deepest.toFixed(0), "aria-hidden": "true" },

@@ -34,6 +34,8 @@ export function searchField({ mayList }) {
   let timer = 0;
 
   const close = () => {
+    clearTimeout(timer);
+    asked.abort(); // or an answer that comes late would open it again
     list.hidden = true;
     chosen = -1;
     field.setAttribute("aria-expanded", "false");
@@ -46,6 +48,7 @@ export function searchField({ mayList }) {
     if (chosen >= 0) field.setAttribute("aria-activedescendant", options[chosen].id);
   };
   const offer = (ids) => {
+    const held = list.children[chosen]?.textContent;
     list.replaceChildren(...ids.map((id, index) => el("li", { id: `suggestion-${index}`, role: "option", "aria-selected": "false",
       // Before the field loses the focus, and with it the list.
       pointerdown: (event) => { event.preventDefault(); take(id); } }, id)));
@@ -53,10 +56,9 @@ export function searchField({ mayList }) {
     field.setAttribute("aria-expanded", String(!list.hidden));
     chosen = -1;
     field.removeAttribute("aria-activedescendant");
+    if (ids.includes(held)) choose(ids.indexOf(held)); // an answer that came late takes nothing away
   };
   const take = (id) => {
-    clearTimeout(timer);
-    asked.abort();
     close();
     field.value = "";
     field.blur();
@@ -71,8 +73,8 @@ export function searchField({ mayList }) {
     try {
       const found = await ask(`/customers?${new URLSearchParams({ prefix: text })}`, { signal: asked.signal });
       return offer(found.customers);
-    } catch {
-      return close(); // the whole id can be asked for all the same
+    } catch (error) {
+      return error.name === "AbortError" ? null : close(); // the whole id can be asked for all the same
     }
   };
   field.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(look, PAUSE_MS); });

@@ -39,7 +39,7 @@ function dead(found) {
   return [
     el("ul", { class: "reasons" }, letters.reasons.map((one) => el("li", {}, el("strong", {}, sayCount(one.letters)), ` ${one.error}`))),
     table("Latest dead letters", ["At", "When", "Error", "Reason", "Record"], letters.latest.map((one) => [
-      el("code", {}, one.at), sayMoment(one.died_at), one.error, one.message ?? "–", el("code", {}, one.source)]), { class: "wide" }),
+      el("code", {}, one.at), sayMoment(one.died_at), one.error, el("span", { class: "reason" }, one.message ?? "–"), el("code", {}, one.source)]), { class: "wide" }),
     el("p", { class: "note" }, hidden ? "Reasons quote ids, which your role does not see. " : "", "Look closer, mend and put back at a terminal: ", el("code", {}, `everscore dlq show ${letters.latest[0]?.at ?? ""}`), "."),
   ];
 }

@@ -19,10 +19,12 @@ export function settle({ currency, timezone, dates }) {
 settle({ currency: "USD", timezone: "UTC", dates: "exact" });
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const small = new Intl.NumberFormat("en", { maximumSignificantDigits: 2 });
 const one = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
 export const sayCount = (number) => (number === null || number === undefined ? "not known" : whole.format(number));
 export const sayOne = (number) => (number === null || number === undefined ? "not known" : one.format(number));
+export const saySmall = (number) => (number < 0.01 ? "< 0.01" : small.format(number));
 export const sayMoney = (amount) => (Math.abs(amount) < 1000 ? smallMoney : money).format(amount);
 export const sayPercent = (share) => (share === null || share === undefined ? "–"
   : share > 0 && share < 0.005 ? "< 1 %" : share < 1 && share > 0.995 ? "> 99 %" : `${whole.format(share * 100)} %`);
