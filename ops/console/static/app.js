@@ -140,7 +140,7 @@ async function show() {
       return;
     } catch (error) {
       if (signal.aborted || error.name === "AbortError" || error.status === 401) return;
-      root.replaceChildren(empty(wordsOf(error)));
+      root.replaceChildren(empty(error.kind === "away" ? "Waiting for the API …" : wordsOf(error)));
       if (error.status === 403 || error.status === 404 || error.status === 422) return;
       await rest(TRY_AGAIN_MS, signal);
     }

@@ -4,7 +4,7 @@ import { draw, drawnToWidth, el } from "./dom.js";
 import { colourOf, plural, sayDay, sayDays, sayMoney, sayPercent } from "./words.js";
 
 const DAY_MS = 86_400_000;
-const PAD = { top: 14, right: 14, bottom: 58, left: 44 };
+const PAD = { top: 14, right: 50, bottom: 58, left: 44 };
 const HEIGHT = 320;
 const LABEL_PX = 74; // room of a date on the axis
 
@@ -109,9 +109,9 @@ export function curveOf(outlook, signal) {
     const floors = Object.entries(outlook.thresholds);
     const thresholds = floors.map(([name, p]) =>
       draw("line", { class: `threshold life-${name}`, x1: PAD.left, x2: width - PAD.right, y1: y(p), y2: y(p) }));
-    // Names come last, over the curve, and the lowest below its line: most curves end just above it.
-    const floorNames = floors.map(([name, p], index) =>
-      draw("text", { class: `threshold-name life-${name}`, x: width - PAD.right - 4, y: y(p) + (index ? 14 : -6), "text-anchor": "end" }, `${name} below ${Math.round(p * 100)} %`));
+    // Beside the plot: within it, some curve crosses any place.
+    const floorNames = floors.map(([name, p]) =>
+      draw("text", { class: `threshold-name life-${name}`, x: width - PAD.right + 6, y: y(p) + 4 }, name));
     const bars = purchases.filter((one) => one.at >= from).map((one) => {
       const size = 2.5 + 3.5 * Math.sqrt(Math.max(one.amount, 0) / most);
       return draw("circle", { class: "purchase", cx: x(one.at), cy: base + 13, r: size.toFixed(1) },
@@ -121,14 +121,14 @@ export function curveOf(outlook, signal) {
     const changes = marksOf(outlook, from, to).map((one) => {
       const at = x(one.ms);
       const p = pAt(ahead, one.ms)?.p ?? 0;
-      const named = at - roomFrom > 70;
-      if (named) roomFrom = at;
+      const close = at - roomFrom < 70; // then below the curve, where the next one has no name yet
+      roomFrom = close ? -Infinity : at;
       const colour = one.kind === "segment" ? colourOf(one.current) : `life-${one.current}`;
-      const end = at > width - 110;
+      const end = close || at > width - PAD.right - 60;
       return draw("g", { class: `coming ${colour}` },
         draw("line", { x1: at, x2: at, y1: y(p), y2: base }),
         draw("path", { d: `M${at} ${y(p) - 6}l6 6-6 6-6-6z` }),
-        named ? draw("text", { x: end ? at - 10 : at + 10, y: y(p) - 6, "text-anchor": end ? "end" : "start" }, one.current ?? "no segment") : null,
+        draw("text", { x: end ? at - 10 : at + 10, y: y(p) + (close ? 16 : -6), "text-anchor": end ? "end" : "start" }, one.current ?? "no segment"),
         draw("title", {}, `${sayDay(one.at)}: ${one.previous ?? "–"} → ${one.current ?? "–"}, if nothing is bought`));
     });
     const area = seen.length ? `${pathOf(seen, x, y)}L${x(seen[seen.length - 1].at).toFixed(1)} ${base}L${x(seen[0].at).toFixed(1)} ${base}Z` : "";

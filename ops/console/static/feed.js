@@ -34,7 +34,7 @@ const select = (label, name, options, chosen) => el("label", { class: "field" },
 /** Show the feed until the signal ends it. */
 export async function showFeed(root, { signal, segments }) {
   document.title = "Live · Everscore";
-  const list = el("ol", { class: "feed", role: "log", "aria-live": "off", "aria-label": "Changes, the newest first" });
+  const list = el("ol", { class: "feed", "aria-label": "Changes, the newest first" });
   const state = el("p", { class: "state", role: "status" });
   const pace = el("p", { class: "note" });
   const hint = empty("No change yet. They appear here as purchases come, and as silence does its work.");
