@@ -23,7 +23,7 @@ export function tiles(found) {
       el("div", {}, el("dt", {}, "Customers"), el("dd", {}, bar(one.share, one.name), sayPercent(one.share))),
       el("div", {}, el("dt", {}, "Revenue"), el("dd", {}, bar(one.revenue_share, one.name), sayPercent(one.revenue_share))),
       el("div", {}, el("dt", {}, "Sum"), el("dd", {}, sayMoney(one.revenue))),
-      el("div", {}, el("dt", {}, "P(alive)"), el("dd", {}, one.mean_prob_alive === null ? "–" : `${sayPercent(one.mean_prob_alive)} mean`))))));
+      el("div", {}, el("dt", {}, "P(alive)"), el("dd", {}, one.mean_prob_alive === null ? "–" : [sayPercent(one.mean_prob_alive), el("small", {}, "on average")]))))));
 }
 
 const shade = (share) => `heat-${Math.min(Math.max(Math.round(share * (SHADES - 1)), 0), SHADES - 1)}`;

@@ -298,10 +298,26 @@ async def test_fault_of_ours_is_a_problem_that_tells_nothing_but_its_name(api: A
 
 async def test_without_authentication_whoever_can_connect_may_ask(tmp_path) -> None:
     api = await Api(tmp_path, authentication=False).start()
+    for host in ("127.0.0.1:8080", "localhost", "[::1]:8080", "[::1]"):
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(api.app), base_url=f"http://{host}"
+        ) as client:
+            assert (await client.get("/welcome")).json()["role"] == "admin"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "10.0.0.7:80", ""]
+)
+async def test_without_authentication_a_page_whose_name_leads_here_reads_nothing(
+    tmp_path, host: str
+) -> None:
+    api = await Api(tmp_path, authentication=False).start()
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(api.app), base_url="http://everscore"
+        transport=httpx.ASGITransport(api.app), base_url="http://127.0.0.1", headers={"Host": host}
     ) as client:
-        assert (await client.get("/welcome")).json()["role"] == "admin"
+        response = await client.get("/segments")
+    assert response.status_code == 421
+    assert response.json()["type"] == "urn:everscore:problem:other-host"
 
 
 async def test_task_that_fails_is_named_and_begun_again(
