@@ -124,7 +124,9 @@ async def test_api_answers_what_the_commands_do_and_tells_changes_as_they_come(
         with serving(here, folder) as address:
             async with httpx.AsyncClient(base_url=address, headers=key, timeout=30) as client:
                 assert (await client.get("/health/live", headers={"Authorization": ""})).is_success
-                assert (await client.get("/welcome", headers={"Authorization": ""})).status_code == 401
+                assert (
+                    await client.get("/welcome", headers={"Authorization": ""})
+                ).status_code == 401
 
                 lookup = json.loads((await here.run("lookup", "00003", "--json")).stdout)
                 profile = (await client.get("/customers/00003")).json()
