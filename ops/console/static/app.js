@@ -7,7 +7,7 @@ import { el, empty } from "./dom.js";
 import { showFeed } from "./feed.js";
 import { forgetAll, recent, remember, searchField } from "./search.js";
 import { showState } from "./state.js";
-import { plural, sayOne, settle } from "./words.js";
+import { ordered, plural, sayOne, settle } from "./words.js";
 
 const STANDING_MS = 3_000;
 const TRY_AGAIN_MS = 2_000;
@@ -93,7 +93,7 @@ async function showHome(root, { signal }) {
     base);
   const look = async () => {
     const found = await ask("/segments", { signal });
-    segments = found.segments.map((one) => one.name);
+    segments = ordered(found.segments.map((one) => one.name));
     base.replaceChildren(found.customers ? tiles(found) : empty("No customer has been counted yet. Start a worker and send purchases: everscore worker, everscore replay."));
   };
   await look();
@@ -176,7 +176,7 @@ async function begin(welcome) {
     searchField({ mayList: () => me?.may.has("members") && me.ids === "clear" });
     standing();
   }
-  if (me.may.has("segments")) segments = await ask("/segments").then((found) => found.segments.map((one) => one.name), () => []);
+  if (me.may.has("segments")) segments = await ask("/segments").then((found) => ordered(found.segments.map((one) => one.name)), () => []);
   show();
 }
 

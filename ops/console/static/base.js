@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { drawnToWidth, el, empty, table } from "./dom.js";
 import { sankeyOf } from "./sankey.js";
-import { badge, colourOf, plural, sayCount, sayMoment, sayMoney, sayPercent } from "./words.js";
+import { badge, colourOf, ordered, plural, sayCount, sayMoment, sayMoney, sayPercent } from "./words.js";
 
 const FRESH_MS = 5_000;
 const SHADES = 9;
@@ -16,7 +16,7 @@ function bar(share, segment) {
 
 /** Tiles of all segments; also what one sees first. */
 export function tiles(found) {
-  return el("ul", { class: "tiles" }, found.segments.map((one) => el("li", { class: `tile ${colourOf(one.name)}` },
+  return el("ul", { class: "tiles" }, ordered(found.segments, (one) => one.name).map((one) => el("li", { class: `tile ${colourOf(one.name)}` },
     el("h3", {}, badge(one.name)),
     el("p", { class: "tile-number" }, sayCount(one.customers), el("small", {}, one.customers === 1 ? " customer" : " customers")),
     el("dl", { class: "tile-facts" },
@@ -71,7 +71,7 @@ function flows(found, signal) {
     return el("section", { class: "panel" }, el("h2", {}, "Moves between segments"),
       empty(found.remembered.caught_up ? "Nobody has moved yet." : "Changes are still being read; this fills by itself."));
   }
-  const order = found.segments.map((one) => one.name);
+  const order = ordered(found.segments.map((one) => one.name));
   const moves = found.flows.filter((flow) => flow.previous !== null);
   let newcomers = moves.length === 0;
   const box = el("div", { class: "chart", role: "img", "aria-label": "Moves between segments; the table below has the numbers." });

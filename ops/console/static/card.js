@@ -7,6 +7,8 @@ import {
   badge, because, daysBetween, plural, sayCause, sayCount, sayDay, sayDays, sayMoment, sayMoney, sayOdds, sayPercent, saySmall,
 } from "./words.js";
 
+const TICK_MS = 1_000;
+const BEHIND_MS = 3_000;
 const FRESH_MS = 15_000; // each look is a line in the audit log
 const AHEAD_DAYS = { least: 30, most: 730, margin: 1.15 };
 const COURSE_DAYS = 1_830;
@@ -37,6 +39,10 @@ async function asked(id, signal, may) {
   return { profile, history, outlook };
 }
 
+/** Whether changes were told that the API has not read yet. */
+const isBehind = (history) => history !== null
+  && (history.changes.length ? history.told > history.changes.at(-1).sequence : !history.remembered.caught_up);
+
 /** Segment, since when and why; then what P(alive) means; then what is to come. */
 function story({ profile, history }) {
   const told = history?.changes ?? [];
@@ -50,7 +56,7 @@ function story({ profile, history }) {
   const why = newer ? `, ${because(newer)}` : profile.silence_days !== null && change ? ", by silence" : "";
   const first = el("p", {}, badge(profile.segment), ` since ${sayDay(profile.segment_since)}`,
     since === null || since < 1 ? "" : ` (${sayDays(since)})`, why, from, ".",
-    !why && !history?.complete ? " Why is no longer remembered." : "");
+    why || !history || history.complete ? "" : isBehind(history) ? " Why, is told in a moment." : " Why is no longer remembered.");
   const alive = el("p", {}, `P(alive) is ${sayPercent(profile.prob_alive)}: ${sayOdds(profile.prob_alive)}. `,
     profile.silence_days === null ? "" : profile.silence_days < 1 ? "Last bought today." : `Last bought ${sayDays(profile.silence_days)} ago, on ${sayDay(profile.last_purchase_at)}.`);
   const steps = profile.next_changes;
@@ -111,14 +117,15 @@ function changes(history) {
   if (!rows.length) {
     return panel("Last changes", empty(history.remembered.caught_up ? "None of their changes is remembered any more." : "Changes are still being read; this fills by itself."));
   }
-  const forgotten = history.told - history.changes.length;
+  const forgotten = history.changes[0].sequence - 1;
+  const awaited = history.told - history.changes.at(-1).sequence;
   return panel("Last changes",
     table("Last changes", ["When", "From", "To", "Cause", "P(alive)"], rows.map((one) => [
       sayDay(one.occurred_at), one.previous === null ? el("span", { class: "muted" }, "new") : badge(one.previous, one.kind),
       badge(one.current, one.kind), sayCause(one.cause), sayPercent(one.prob_alive),
     ]), { class: "changes" }),
     el("p", { class: "note" }, `${plural(history.told, "change")} in all`,
-      history.changes.length > rows.length ? `, the latest ${rows.length} shown` : "", forgotten > 0 ? `; ${sayCount(forgotten)} older than this API remembers` : "", "."));
+      history.changes.length > rows.length ? `, the latest ${rows.length} shown` : "", forgotten > 0 ? `; ${sayCount(forgotten)} older than this API remembers` : "", awaited > 0 ? `; ${sayCount(awaited)} on the way` : "", "."));
 }
 
 function raw(data) {
@@ -177,17 +184,20 @@ export async function showCustomer(root, { id, signal, me, remember }) {
   };
   paint();
   signal.addEventListener("abort", () => inner.abort());
+  let lookedAt = Date.now();
   const again = setInterval(async () => {
-    if (document.hidden) return;
+    const behind = isBehind(data.history);
+    if (document.hidden || Date.now() - lookedAt < (behind ? BEHIND_MS : FRESH_MS)) return;
+    lookedAt = Date.now();
     try {
       const profile = await found(id, signal);
       if (profile === null) return nobody("They were erased meanwhile.");
-      if (mark(profile) === mark(data.profile)) return;
+      if (!behind && mark(profile) === mark(data.profile)) return;
       data = await asked(id, signal, me.may);
       paint();
     } catch {
       // The line above says that the API is away; what is shown stays.
     }
-  }, FRESH_MS);
+  }, TICK_MS);
   signal.addEventListener("abort", () => clearInterval(again));
 }

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { el, empty, table } from "./dom.js";
-import { badge, plural, sayCount, sayMoment, sayOne } from "./words.js";
+import { badge, ordered, plural, sayCount, sayMoment, sayOne } from "./words.js";
 
 const FRESH_MS = 2_000;
 const LATE_MS = 60_000;
@@ -11,7 +11,7 @@ const tile = (name, number, more, look = "") => el("li", { class: `tile ${look}`
 
 function lagTile(found) {
   if (found.lag_records === null) return tile("Lag", "not known", "Kafka does not tell the API where its topics end.", "warn");
-  return tile("Lag", sayCount(found.lag_records), found.lag_records ? "records in Kafka still to be counted" : "Everything that Kafka holds is counted.", found.lag_records > 10_000 ? "warn" : "good");
+  return tile("Lag", sayCount(found.lag_records), found.lag_records ? "records in Kafka still to be counted" : "Everything that Kafka holds is counted.", found.lag_records ? "" : "good");
 }
 
 function deadTile({ counted }) {
@@ -51,7 +51,7 @@ function scorecard(card) {
     ["Version", card.version], ["Model", card.family === "mbgnbd" ? "MBG/NBD" : "BG/NBD"], ["In use since", card.adopted_at ? sayMoment(card.adopted_at) : "the beginning"],
     ["Learnt from", card.customers ? plural(card.customers, "customer") : "published parameters"], ["By", card.method],
     gain === null ? null : ["Inertia against the one before", `${gain >= 0 ? "−" : "+"}${sayOne(Math.abs(gain) * 100)} %`],
-    ["Segments", card.segments.map((name) => [badge(name), " "])],
+    ["Segments", ordered(card.segments).map((name) => [badge(name), " "])],
   ].filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 

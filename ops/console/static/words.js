@@ -23,7 +23,7 @@ const small = new Intl.NumberFormat("en", { maximumSignificantDigits: 2 });
 const one = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
 export const sayCount = (number) => (number === null || number === undefined ? "not known" : whole.format(number));
-export const sayOne = (number) => (number === null || number === undefined ? "not known" : one.format(number));
+export const sayOne = (number) => (number === null || number === undefined ? "not known" : (Math.abs(number) < 100 ? one : whole).format(number));
 export const saySmall = (number) => (number < 0.01 ? "< 0.01" : small.format(number));
 export const sayMoney = (amount) => (Math.abs(amount) < 1000 ? smallMoney : money).format(amount);
 export const sayPercent = (share) => (share === null || share === undefined ? "–"
@@ -51,6 +51,12 @@ export function sayDays(days) {
 export function daysBetween(from, to) {
   const days = (new Date(to) - new Date(from)) / DAY_MS;
   return Number.isNaN(days) || /-Q\d$/.test(`${from}${to}`) ? null : days;
+}
+
+/** Segments from the best to the worst where their names say which, the others behind. */
+export function ordered(segments, nameOf = (one) => one) {
+  const rank = (one) => (KNOWN.indexOf(nameOf(one)) + KNOWN.length + 1) % (KNOWN.length + 1);
+  return [...segments].sort((one, other) => rank(one) - rank(other));
 }
 
 /** A class that gives a segment its colour, everywhere the same. */
