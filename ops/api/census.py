@@ -24,6 +24,7 @@ from state.store import Fields
 
 # Of one round trip. Requests wait while a page is read: larger pages show in their p99.
 _PAGE_CUSTOMERS = 200
+_DECODED_AT_ONCE = 50  # at 20 µs each: a page at once was 5 ms for which others waited
 _PAUSE_SECONDS = 0.002  # between two pages, so that those who ask come first
 _FIRST_SECONDS_MAX = 30.0
 
@@ -214,9 +215,12 @@ class Census:
         checkpoint, timeline = await self._lookup.timeline(partition)
         if not checkpoint.adoptions:  # it is being rebuilt from nothing: met in the next count
             return
-        numbers = decode_rows(customer_ids, stored, timeline, settings.input_topics).numbers
         now_us = clock_of(checkpoint, settings, round(self._now().timestamp() * 1e6))
-        tables.add(numbers, timeline.card, self._lookup.calendar, now_us)
+        for start in range(0, len(customer_ids), _DECODED_AT_ONCE):
+            some = slice(start, start + _DECODED_AT_ONCE)
+            rows = decode_rows(customer_ids[some], stored[some], timeline, settings.input_topics)
+            tables.add(rows.numbers, timeline.card, self._lookup.calendar, now_us)
+            await asyncio.sleep(0)
 
 
 def names_from(names: list[str], prefix: str, limit: int) -> tuple[list[str], bool]:

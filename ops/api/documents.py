@@ -18,11 +18,13 @@ Day = datetime | Quarter
 """Exact, or by the quarter where the policy says so."""
 
 
-class _Document(BaseModel):
+class Document(BaseModel):
+    """Nothing in it that is not described."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class NextChange(_Document):
+class NextChange(Document):
     """A change that silence alone will bring."""
 
     at: Day
@@ -31,7 +33,7 @@ class NextChange(_Document):
     current: str | None
 
 
-class Freshness(_Document):
+class Freshness(Document):
     """How far behind the answer may be."""
 
     lag_records: int | None = Field(
@@ -44,7 +46,7 @@ class Freshness(_Document):
     looked_at: datetime | None = Field(description="When this API last asked for these numbers.")
 
 
-class Profile(_Document):
+class Profile(Document):
     """One customer as of one moment."""
 
     customer_id: str = Field(description="In clear, or its HMAC-SHA256.")
@@ -74,21 +76,21 @@ class Profile(_Document):
     freshness: Freshness
 
 
-class Batch(_Document):
+class Batch(Document):
     """Many customers: those known in the order asked for, and those not."""
 
     customers: list[Profile]
     unknown: list[str] = Field(description="Ids of whom nothing is known, as they were given.")
 
 
-class Expectation(_Document):
+class Expectation(Document):
     """P(alive) at one moment if nothing is bought until then."""
 
     at: datetime
     prob_alive: float = Field(ge=0, le=1)
 
 
-class PurchaseDay(_Document):
+class PurchaseDay(Document):
     """What was bought on one day."""
 
     day: str = Field(pattern=r"^\d{4,}-\d{2}-\d{2}$")
@@ -96,7 +98,7 @@ class PurchaseDay(_Document):
     amount: float = Field(description="Purchases less refunds of that day, major units.")
 
 
-class Outlook(_Document):
+class Outlook(Document):
     """P(alive) by the day, and the changes to come."""
 
     customer_id: str
@@ -114,7 +116,7 @@ class Outlook(_Document):
     )
 
 
-class Change(_Document):
+class Change(Document):
     """A change event as Kafka has it, with its id, type and kind."""
 
     id: str
@@ -144,7 +146,7 @@ class NextReview(Review):
     at: Day  # type: ignore[assignment]
 
 
-class Remembered(_Document):
+class Remembered(Document):
     """How far back this API remembers changes."""
 
     changes: int = Field(ge=0, description="Of all customers.")
@@ -153,7 +155,7 @@ class Remembered(_Document):
     caught_up: bool = Field(description="Whether it has read all that Kafka holds.")
 
 
-class History(_Document):
+class History(Document):
     """The changes of one customer with their causes, the oldest first."""
 
     customer_id: str
@@ -163,7 +165,7 @@ class History(_Document):
     remembered: Remembered
 
 
-class Segment(_Document):
+class Segment(Document):
     """One segment."""
 
     name: str
@@ -174,7 +176,7 @@ class Segment(_Document):
     mean_prob_alive: float | None = Field(description="As of the last time each was scored.")
 
 
-class Flow(_Document):
+class Flow(Document):
     """Changes from one segment to another; null: not known before, or not scored any more."""
 
     previous: str | None
@@ -182,7 +184,7 @@ class Flow(_Document):
     changes: int = Field(ge=1)
 
 
-class Segments(_Document):
+class Segments(Document):
     """The customer base."""
 
     counted_at: datetime = Field(description="When the count ended.")
@@ -195,7 +197,7 @@ class Segments(_Document):
     remembered: Remembered
 
 
-class Member(_Document):
+class Member(Document):
     """A customer in a segment's list."""
 
     customer_id: str
@@ -203,7 +205,7 @@ class Member(_Document):
     revenue: float
 
 
-class Members(_Document):
+class Members(Document):
     """A page of a segment's customers."""
 
     segment: str
@@ -214,35 +216,7 @@ class Members(_Document):
     )
 
 
-class RfmCell(_Document):
-    """Customers with one recency and one frequency score, 1 to 5."""
-
-    recency: int = Field(ge=1, le=5)
-    frequency: int = Field(ge=1, le=5)
-    customers: int = Field(ge=1)
-    revenue: float = Field(description="Purchases less refunds so far, major units.")
-
-
-class MatrixCell(_Document):
-    """Customers with about as many repeat purchases and about as long a silence."""
-
-    frequency_from: int = Field(description="Repeat purchase days, up to the next bin.")
-    silence_days_from: int = Field(description="Since the last purchase day, up to the next bin.")
-    customers: int = Field(ge=1)
-    mean_prob_alive: float = Field(ge=0, le=1, description="As of the count.")
-
-
-class CustomerBase(_Document):
-    """The customer base in two tables."""
-
-    counted_at: datetime = Field(description="When the count ended.")
-    rfm: list[RfmCell] = Field(description="Cells with somebody in them.")
-    frequency_bins: list[int] = Field(description="Where each bin of the matrix begins.")
-    silence_bins: list[int] = Field(description="Where each bin of the matrix begins, days.")
-    matrix: list[MatrixCell] = Field(description="Cells with somebody in them.")
-
-
-class Found(_Document):
+class Found(Document):
     """Customers whose ids begin so."""
 
     customers: list[str] = Field(description="In the order of ids.")
@@ -250,74 +224,7 @@ class Found(_Document):
     counted_at: datetime
 
 
-class PartitionState(Freshness):
-    """Where one partition stands."""
-
-    partition: int
-    owner: str | None = Field(description="Worker that last took it; it may have ended since.")
-    applied: int | None = Field(description="Purchases counted.")
-    duplicates: int | None = Field(description="Purchases that had been counted before.")
-    dead: int | None = Field(description="Records that could not be counted.")
-
-
-class ScorecardState(_Document):
-    """The scorecard in use."""
-
-    version: str
-    family: str
-    segments: list[str]
-    adopted_at: datetime | None = Field(description="By the clock of partition 0.")
-    method: str
-    customers: int = Field(description="That it was learnt from.")
-    observed_at: datetime | None
-    inertia_per_customer: float | None
-    previous_inertia_per_customer: float | None
-
-
-class Reason(_Document):
-    """Dead letters of one kind."""
-
-    error: str
-    letters: int = Field(ge=1)
-
-
-class Letter(_Document):
-    """One dead letter without its bytes."""
-
-    at: str = Field(description="As `everscore dlq show` takes it.")
-    died_at: datetime
-    error: str
-    message: str | None = Field(description="null: it may quote what the role may not see.")
-    source: str = Field(description="Topic, partition and offset of the record.")
-
-
-class DeadLettersState(_Document):
-    """What could not be counted."""
-
-    counted: int | None = Field(description="By the workers, ever; null: not known yet.")
-    following: bool = Field(
-        description="Whether Kafka's are being read; else the rest is of before."
-    )
-    reasons: list[Reason] = Field(description="Of those that Kafka holds, the most first.")
-    latest: list[Letter] = Field(description="The newest first.")
-
-
-class ServiceState(_Document):
-    """The state of the service as this API last saw it."""
-
-    now: datetime
-    version: str
-    lag_records: int | None = Field(description="Of all partitions; null: not known.")
-    events_per_second: float | None = Field(
-        description="Records counted, over the last ten seconds; null: not known yet."
-    )
-    partitions: list[PartitionState]
-    scorecard: ScorecardState | None = Field(description="null: none was adopted yet.")
-    changes: Remembered
-    dead_letters: DeadLettersState
-
-
-class Welcome(_Document):
+class Welcome(Document):
     """Where to go from here."""
 
     service: str
@@ -333,27 +240,27 @@ class Welcome(_Document):
     routes: list[str]
 
 
-class Health(_Document):
+class Health(Document):
     """Whether it is well."""
 
     status: str
     authentication: bool = Field(description="Whether it asks for a key.")
 
 
-class Ready(_Document):
+class Ready(Document):
     """Whether it can answer."""
 
     status: Literal["ready"]
     changes: Literal["caught up", "catching up", "away"]
 
 
-class PredictData(_Document):
+class PredictData(Document):
     """The result of /predict."""
 
     prob_alive: str
 
 
-class Predicted(_Document):
+class Predicted(Document):
     """Answer of /predict."""
 
     code: Literal[200]
@@ -361,7 +268,7 @@ class Predicted(_Document):
     data: PredictData
 
 
-class Placed(_Document):
+class Placed(Document):
     """Answer of /segment."""
 
     cluster: int = Field(ge=0, description="Index of the segment in the scorecard.")
@@ -369,7 +276,7 @@ class Placed(_Document):
     input_data: dict[str, Any]
 
 
-class InvalidRequest(_Document):
+class InvalidRequest(Document):
     """A variable is missing or wrong."""
 
     code: Literal[503]

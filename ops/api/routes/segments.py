@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from ops.api.census import Count, Group, names_from, page_of
 from ops.api.cross_tables import FREQUENCY_FROM, SILENCE_FROM
-from ops.api.documents import CustomerBase, Found, Members, Segments
+from ops.api.documents import Found, Members, Segments
+from ops.api.overview_documents import CustomerBase
 from ops.api.policy import Right
 from ops.api.problems import RETRY_SECONDS, ApiError
 from ops.api.routes.customers import remembered

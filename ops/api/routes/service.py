@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
-from ops.api.documents import ServiceState
+from ops.api.overview_documents import ServiceState
 from ops.api.policy import Right
 from ops.api.routes.customers import remembered
 from ops.api.routes.shared import described

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ops.api import documents
+from ops.api import documents, overview_documents
 from ops.api.cross_tables import FREQUENCY_FROM, SILENCE_FROM
 from ops.api.policy import Role
 from schemas.dead_letter import DeadLetter
@@ -19,7 +19,7 @@ IDS = ("00003", "00007", "00012", "00045")
 
 
 async def test_tables_count_every_customer_as_their_profiles_do(api: Api) -> None:
-    base = documents.CustomerBase.model_validate((await api.get("/customer-base")).json())
+    base = overview_documents.CustomerBase.model_validate((await api.get("/customer-base")).json())
     rfm: Counter[tuple[int, int]] = Counter()
     matrix: Counter[tuple[int, int]] = Counter()
     alive: Counter[tuple[int, int]] = Counter()
@@ -111,7 +111,7 @@ async def test_course_is_cut_where_asked_and_hidden_where_dates_are(api: Api) ->
 
 
 async def test_state_is_what_the_checkpoints_say(api: Api) -> None:
-    found = documents.ServiceState.model_validate((await api.get("/service")).json())
+    found = overview_documents.ServiceState.model_validate((await api.get("/service")).json())
     for one in found.partitions:
         checkpoint = api.run.engine.owned[one.partition].checkpoint
         assert (one.applied, one.dead) == (checkpoint.applied, checkpoint.dead)
@@ -140,7 +140,7 @@ async def test_state_before_any_worker_is_unavailable_and_before_any_look_not_kn
     tmp_path: Path,
 ) -> None:
     api = await Api(tmp_path).start()
-    found = documents.ServiceState.model_validate((await api.get("/service")).json())
+    found = overview_documents.ServiceState.model_validate((await api.get("/service")).json())
     assert {one.applied for one in found.partitions} == {None}
     assert found.dead_letters.counted is None
 
@@ -158,7 +158,7 @@ async def test_dead_letters_are_told_by_reason_and_quoted_only_to_who_sees_ids(a
             SimpleNamespace(headers=letter.headers(), partition=0, offset=offset, timestamp=0)
         )
     api.service.dead_letters.add(SimpleNamespace(headers=[], partition=0, offset=60, timestamp=0))
-    found = documents.ServiceState.model_validate((await api.get("/service")).json())
+    found = overview_documents.ServiceState.model_validate((await api.get("/service")).json())
     reasons = {one.error: one.letters for one in found.dead_letters.reasons}
     assert reasons == {"MalformedError": 40, "CurrencyError": 20, "not a dead letter of ours": 1}
     assert len(found.dead_letters.latest) == 50

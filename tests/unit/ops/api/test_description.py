@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from pydantic import BaseModel
 from schemathesis import checks
 
-from ops.api import documents
+from ops.api import documents, overview_documents
 from ops.api.openapi import FILE, rendered
 from ops.api.policy import Policy, Role
 from ops.api.service import Service
@@ -122,6 +122,8 @@ def test_whatever_is_asked_the_answer_is_as_described(
         ("/customers/00003/outlook?past_days=3", documents.Outlook),
         ("/customers/00003/history", documents.History),
         ("/segments", documents.Segments),
+        ("/customer-base", overview_documents.CustomerBase),
+        ("/service", overview_documents.ServiceState),
         ("/segments/At-Risk/customers", documents.Members),
         ("/health/live", documents.Health),
         ("/health/ready", documents.Ready),
