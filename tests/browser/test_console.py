@@ -58,7 +58,7 @@ def arrive(browser: Any, console: Console) -> Iterator[Arrive]:
     def come(role: Role | None = Role.PII_READER, at: Console = console, **looks: Any) -> Visitor:
         contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | looks))
         page = contexts[-1].new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         visitor = Visitor(page, at.address)
         if role is not None:
             visitor.sign_in(at.api.key[role])

@@ -17,7 +17,7 @@ REQUIRE_BROWSER = "REQUIRE_BROWSER"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Where screenshots go, if somebody wants to look at them.
 SHOTS = "CONSOLE_SHOTS"
-_SECONDS_MAX = 20
+_SECONDS_MAX = 60
 
 
 def needs_browser() -> str:
