@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -285,6 +286,30 @@ def test_feed_goes_on_where_it_broke_off_without_gap_or_repeat(
         "away-2",
     ]
     assert len(names) == before + fresh
+
+
+def test_feed_of_a_hidden_tab_holds_no_connection_and_misses_nothing(
+    arrive: Arrive, console: Console
+) -> None:
+    hide = (
+        "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+        " document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    visitor = arrive().go("live")
+    page = visitor.page
+    page.locator(".feed .change").first.wait_for()
+    before = page.locator(".feed .change").count()
+    page.evaluate(hide, True)
+    deadline = time.monotonic() + 60
+    while console.api.service.streams:
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)
+    fresh = console.buy(Purchase("unseen-1", LATER, 100, "u1"))
+    assert page.locator(".feed .change", has_text="unseen-1").count() == 0
+    page.evaluate(hide, False)
+    page.locator(".feed .change", has_text="unseen-1").wait_for()
+    assert page.locator(".feed .change").count() == before + fresh
+    assert visitor.complaints == []
 
 
 def test_api_that_is_down_is_told_in_one_line_and_the_page_recovers_by_itself(

@@ -81,22 +81,47 @@ async function readEvents(response, onEvent, moved) {
   }
 }
 
+/** Until the tab is looked at, or the signal ends it. */
+function lookedAt(signal) {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", look);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", look);
+    signal.addEventListener("abort", look, { once: true });
+    look();
+  });
+}
+
 /**
- * Read a stream until the signal ends it. Where it breaks off, it goes on behind the last event seen; where
+ * Read a stream until the signal ends it. While the tab is hidden it is closed: a browser has six connections
+ * to one server, and six hidden tabs would hold them all. Where it breaks off, it goes on behind the last event seen; where
  * the server no longer remembers what came next, it begins anew and says so.
  */
 export async function follow(path, { signal, onEvent, onState }) {
   let last = null;
   let pause = RETRY_MS;
   while (!signal.aborted) {
+    await lookedAt(signal);
+    if (signal.aborted) return;
+    const open = new AbortController();
+    const close = () => { if (document.hidden || signal.aborted) open.abort(); };
+    document.addEventListener("visibilitychange", close);
+    signal.addEventListener("abort", close, { once: true });
     try {
-      const response = await request(path, { signal, headers: last ? { "Last-Event-ID": last } : {} });
+      const response = await request(path, { signal: open.signal, headers: last ? { "Last-Event-ID": last } : {} });
       onState("open");
       pause = RETRY_MS;
       await readEvents(response, onEvent, (id) => { last = id; });
       onState("closed");
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (signal.aborted) return;
+      if (error.name === "AbortError") {
+        onState("closed");
+        continue;
+      }
       if (error.status === 410 || error.kind === "invalid-event-id") {
         last = null;
         onState("gap");
@@ -108,6 +133,9 @@ export async function follow(path, { signal, onEvent, onState }) {
       }
       onState("away", error instanceof Refusal ? error : null);
       pause = Math.min(pause * 1.5, RETRY_MS_MAX);
+    } finally {
+      document.removeEventListener("visibilitychange", close);
+      signal.removeEventListener("abort", close);
     }
     await rest(pause, signal);
   }
