@@ -117,6 +117,7 @@ def test_customer_is_found_by_the_keyboard_alone(arrive: Arrive) -> None:
     assert chosen == options.nth(1).inner_text() == "00002"
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="00002").wait_for()
+    visitor.until("document.activeElement.id === 'content'")
     page.keyboard.press("/")
     page.keyboard.type("00")
     options.first.wait_for()

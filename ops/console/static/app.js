@@ -137,6 +137,8 @@ async function show() {
   while (!signal.aborted) {
     try {
       await view(root, { id, signal, me, segments, remember });
+      // Who was typing an id reads on here; who is elsewhere stays there.
+      if (document.activeElement === document.body) root.focus({ preventScroll: true });
       return;
     } catch (error) {
       if (signal.aborted || error.name === "AbortError" || error.status === 401) return;
