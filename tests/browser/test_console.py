@@ -2,80 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import re
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from ops.api.policy import Role
 from schemas.dead_letter import DeadLetter
-from tests.support.api import Counted, counted
-from tests.support.browser import Visitor, needs_browser, open_browser
-from tests.support.console import Console
-from tests.support.purchases import Purchase, cdnow_of
-
-BROWSER = needs_browser()
-LATER = 10_600  # a day after all of CDNOW's
-VIEWS = ["", "customer/00003", "live", "base", "service"]
-REFUSED = "Failed to load resource"  # the browser's own words about a request that was refused
-AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
+from tests.support.api import Counted
+from tests.support.browser import REFUSED, VIEWS, Visitor
+from tests.support.console import LATER, Console
+from tests.support.purchases import Purchase
 
 Arrive = Callable[..., Visitor]
-
-
-@pytest.fixture(scope="module")
-def sixty() -> Counted:
-    # The browser's driver has a loop running in this thread.
-    with ThreadPoolExecutor() as aside:
-        return aside.submit(lambda: asyncio.run(counted(cdnow_of(60)))).result()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser(BROWSER) as opened:
-        yield opened
-
-
-@pytest.fixture
-def console(tmp_path: Path, sixty: Counted) -> Iterator[Console]:
-    made = Console(tmp_path, sixty)
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def arrive(browser: Any, console: Console) -> Iterator[Arrive]:
-    """Somebody comes to the page, and signs in unless told not to."""
-    contexts = []
-
-    def come(role: Role | None = Role.PII_READER, at: Console = console, **looks: Any) -> Visitor:
-        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | looks))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)
-        visitor = Visitor(page, at.address)
-        if role is not None:
-            visitor.sign_in(at.api.key[role])
-        return visitor
-
-    yield come
-    for context in contexts:
-        context.close()
-
-
-def asked(console: Console, path: str, role: Role = Role.PII_READER) -> Any:
-    request = urllib.request.Request(
-        console.address + path, headers={"X-API-Key": console.api.key[role]}
-    )
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
 
 
 def test_wrong_key_is_refused_in_one_line_and_the_right_one_stays_in_the_tab(
@@ -131,8 +71,8 @@ def test_customer_is_found_by_the_keyboard_alone(arrive: Arrive) -> None:
 
 
 def test_card_says_what_the_api_answers(arrive: Arrive, console: Console) -> None:
-    profile = asked(console, "/customers/00003")
-    history = asked(console, "/customers/00003/history")
+    profile = console.answer("/customers/00003")
+    history = console.answer("/customers/00003/history")
     visitor = arrive().go("customer/00003")
     page = visitor.page
     page.get_by_role("heading", name="00003").wait_for()
@@ -158,7 +98,7 @@ def test_card_says_what_the_api_answers(arrive: Arrive, console: Console) -> Non
 def test_curve_is_read_day_by_day_and_shows_purchases_and_what_comes(
     arrive: Arrive, console: Console
 ) -> None:
-    outlook = asked(console, "/customers/00003/outlook?course_days=1830")
+    outlook = console.answer("/customers/00003/outlook?course_days=1830")
     visitor = arrive().go("customer/00003")
     page = visitor.page
     chart = page.locator(".chart")
@@ -200,7 +140,7 @@ def test_card_follows_what_the_customer_does(
     visitor.go("customer/00003")
     visitor.page.get_by_role("heading", name="00003").wait_for()
     visitor.page.get_by_text("Raw fields").first.click()
-    before = asked(console, "/customers/00003")["frequency"]
+    before = console.answer("/customers/00003")["frequency"]
     console.buy(Purchase("00003", LATER, 4_200, "later"))
     visitor.page.clock.run_for(20_000)
     visitor.sees(f"{before + 1} repeat purchases")
@@ -224,128 +164,9 @@ def test_reason_that_looks_like_markup_stays_text(arrive: Arrive, console: Conso
     assert visitor.complaints == []
 
 
-def test_live_feed_moves_and_is_filtered(arrive: Arrive, console: Console) -> None:
-    visitor = arrive().go("live")
-    page = visitor.page
-    rows = page.locator(".feed .change")
-    rows.first.wait_for()
-    page.locator(".state.good").wait_for()
-    fresh = console.buy(Purchase("new-1", LATER, 100, "n1"))  # silence does its work until then
-    page.locator(".feed .change", has_text="new-1").wait_for()
-    assert "new-1" in page.locator(".feed .change .id").all_inner_texts()[:fresh]
-    visitor.shoot("live")
-    page.get_by_label("Cause").select_option("silence")
-    visitor.until(
-        "document.querySelectorAll('.feed .change').length > 0 && "
-        "[...document.querySelectorAll('.feed .cause')].every(one => one.textContent === 'silence')"
-    )
-    page.get_by_label("Cause").select_option("")
-    page.get_by_label("Into segment").select_option("Champions")
-    visitor.until(
-        "document.querySelectorAll('.feed .change').length > 0 && [...document.querySelectorAll("
-        "'.feed .move')].every(one => one.textContent.endsWith('Champions'))"
-    )
-    rows.first.locator("a").focus()
-    page.keyboard.press("ArrowDown")
-    assert page.evaluate("document.activeElement.closest('li').previousElementSibling !== null")
-    assert visitor.complaints == []
-
-
-def test_paused_feed_stands_still_and_goes_on_with_what_came_meanwhile(
-    arrive: Arrive, console: Console
-) -> None:
-    visitor = arrive().go("live")
-    page = visitor.page
-    page.locator(".feed .change").first.wait_for()
-    page.get_by_role("button", name="Pause").click()
-    fresh = console.buy(Purchase("new-2", LATER, 100, "n2"))
-    visitor.sees(f"; {fresh} waiting")
-    assert page.locator(".feed .change", has_text="new-2").count() == 0
-    page.get_by_role("button", name="Go on").click()
-    page.locator(".feed .change", has_text="new-2").wait_for()
-
-
-def test_feed_goes_on_where_it_broke_off_without_gap_or_repeat(
-    arrive: Arrive, console: Console
-) -> None:
-    visitor = arrive().go("live")
-    page = visitor.page
-    page.locator(".feed .change").first.wait_for()
-    before = page.locator(".feed .change").count()
-    console.go_away()
-    page.locator(".state.bad, .state.warn").first.wait_for()
-    fresh = console.buy(
-        *(Purchase(f"away-{number}", LATER, 100, f"a{number}") for number in range(3))
-    )
-    console.come_back()
-    page.locator(".feed .change", has_text="away-2").wait_for()
-    page.locator(".state.good").wait_for()
-    names = page.locator(".feed .change .id").all_inner_texts()
-    assert sorted(name for name in names if name.startswith("away")) == [
-        "away-0",
-        "away-1",
-        "away-2",
-    ]
-    assert len(names) == before + fresh
-
-
-def test_feed_of_a_hidden_tab_holds_no_connection_and_misses_nothing(
-    arrive: Arrive, console: Console
-) -> None:
-    hide = (
-        "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
-        " document.dispatchEvent(new Event('visibilitychange')); }"
-    )
-    visitor = arrive().go("live")
-    page = visitor.page
-    page.locator(".feed .change").first.wait_for()
-    before = page.locator(".feed .change").count()
-    page.evaluate(hide, True)
-    deadline = time.monotonic() + 60
-    while console.api.service.streams:
-        assert time.monotonic() < deadline
-        page.wait_for_timeout(50)
-    fresh = console.buy(Purchase("unseen-1", LATER, 100, "u1"))
-    assert page.locator(".feed .change", has_text="unseen-1").count() == 0
-    page.evaluate(hide, False)
-    page.locator(".feed .change", has_text="unseen-1").wait_for()
-    assert page.locator(".feed .change").count() == before + fresh
-    assert visitor.complaints == []
-
-
-def test_api_that_is_down_is_told_in_one_line_and_the_page_recovers_by_itself(
-    arrive: Arrive, console: Console
-) -> None:
-    visitor = arrive()
-    visitor.sees("Champions")
-    console.go_away()
-    visitor.go("base")
-    alert = visitor.page.locator("#trouble")
-    alert.wait_for()
-    assert "does not answer" in alert.inner_text()
-    assert "everscore serve" in alert.inner_text()
-    visitor.shoot("api-down")
-    console.come_back()
-    visitor.sees("Moves between segments")
-    alert.wait_for(state="hidden")
-    assert all(REFUSED in complaint for complaint in visitor.complaints)
-
-
-def test_revoked_key_leads_back_to_signing_in(
-    arrive: Arrive, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ops.api.keys._LOOK_SECONDS", 0.0)
-    visitor = arrive()
-    visitor.sees("Champions")
-    console.erase_key("a-pii-reader")
-    visitor.go("service")
-    visitor.sees("Your key was refused")
-    assert visitor.page.evaluate("sessionStorage.length") == 0
-
-
 def test_base_shows_the_numbers_of_the_api(arrive: Arrive, console: Console) -> None:
-    found = asked(console, "/segments")
-    base = asked(console, "/customer-base")
+    found = console.answer("/segments")
+    base = console.answer("/customer-base")
     visitor = arrive().go("base")
     page = visitor.page
     page.locator(".ribbon").first.wait_for()
@@ -425,44 +246,3 @@ def test_server_without_keys_asks_for_none(
         assert visitor.complaints == []
     finally:
         open_to_oneself.end()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_view_is_wider_than_the_window(arrive: Arrive, width: int, scheme: str) -> None:
-    visitor = arrive(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    for view in VIEWS:
-        visitor.go(view)
-        visitor.page.get_by_role("heading", level=1).wait_for()
-        visitor.page.wait_for_load_state("networkidle" if view != "live" else "load")
-        assert visitor.overflow() <= 0, view
-        visitor.shoot(f"{view.partition('/')[0] or 'home'}-{width}-{scheme}")
-    assert visitor.complaints == []
-
-
-def test_nothing_moves_for_those_who_asked_for_stillness(arrive: Arrive) -> None:
-    visitor = arrive(reduced_motion="reduce").go("live")
-    visitor.page.locator(".state.good").wait_for()
-    moving = visitor.page.evaluate(
-        "document.getAnimations().filter(one => one.playState === 'running').length"
-    )
-    assert moving == 0
-
-
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: npm ci in tests/browser")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(arrive: Arrive, scheme: str) -> None:
-    visitor = arrive(color_scheme=scheme, bypass_csp=True)
-    for view in VIEWS:
-        visitor.go(view)
-        visitor.page.get_by_role("heading", level=1).wait_for()
-        visitor.page.wait_for_load_state("networkidle" if view != "live" else "load")
-        visitor.page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = visitor.page.evaluate("axe.run().then(found => found.violations)")
-        serious = [
-            (one["id"], node["html"][:200], node["failureSummary"])
-            for one in found
-            if one["impact"] in {"serious", "critical"}
-            for node in one["nodes"]
-        ]
-        assert serious == [], view

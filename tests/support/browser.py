@@ -18,16 +18,18 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Where screenshots go, if somebody wants to look at them.
 SHOTS = "CONSOLE_SHOTS"
 _SECONDS_MAX = 60
+VIEWS = ["", "customer/00003", "live", "base", "service"]
+REFUSED = "Failed to load resource"  # the browser's own words about a request that was refused
 
 
 def needs_browser() -> str:
-    """The browser's path; skips or fails the module that calls this, where there is none."""
+    """The browser's path; skips or fails the test that calls this, where there is none."""
     found = next((path for name in _NAMES if (path := shutil.which(name))), None)
     missing = "chromium" if found is None else "playwright" if not find_spec("playwright") else ""
     if missing and os.environ.get(REQUIRE_BROWSER) == "1":
         pytest.fail(f"{REQUIRE_BROWSER}=1, but there is no {missing}")
     if missing:
-        pytest.skip(f"no {missing} here", allow_module_level=True)
+        pytest.skip(f"no {missing} here")
     return str(found)
 
 

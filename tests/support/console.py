@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
+import urllib.request
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 import uvicorn
 
+from ops.api.policy import Role
 from tests.support.api import Api, Counted
 from tests.support.purchases import Purchase
 
 _SECONDS_MAX = 30
+LATER = 10_600  # a day after all of CDNOW's
 _Result = TypeVar("_Result")
 
 
@@ -60,6 +64,14 @@ class Console:
         self._call(self.api.buy(*purchases))
         told = [memory.get(number) for number in range(before, memory.next)]
         return sum(one is not None and one.kind == "segment" for one in told)
+
+    def answer(self, path: str, role: Role = Role.PII_READER) -> Any:
+        """What the API says to a client."""
+        asked = urllib.request.Request(
+            self.address + path, headers={"X-API-Key": self.api.key[role]}
+        )
+        with urllib.request.urlopen(asked, timeout=_SECONDS_MAX) as answer:
+            return json.load(answer)
 
     def erase_key(self, name: str) -> None:
         """Revoke a key."""
