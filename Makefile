@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ENGINES := .venv-bench
 READY  := $(VENV)/.ready
 
-.PHONY: demo test bench instructions fuzz simulate chaos soak docker-test services images lint schemas lock clean
+.PHONY: demo test shots bench instructions fuzz simulate chaos soak docker-test services images lint schemas lock clean
 
 $(READY): requirements.lock pyproject.toml $(wildcard */*.pyx */*.pxd)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -18,6 +18,9 @@ demo: $(READY)  ## 69,659 real purchases become living segments; KEEP=1 leaves i
 
 test: $(READY)  ## unit, property, parity, contract and integration tests
 	$(BIN)/python -m pytest $(ARGS)
+
+shots: $(READY)  ## pictures of every view of the console, and of what it says where something is missing: ops/reports/console
+	CONSOLE_SHOTS=ops/reports/console REQUIRE_BROWSER=1 $(BIN)/python -m pytest -q tests/browser $(ARGS)
 
 $(ENGINES)/.ready: requirements-bench.lock
 	@test -x $(ENGINES)/bin/python || $(PYTHON) -m venv $(ENGINES)

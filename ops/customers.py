@@ -110,6 +110,32 @@ class Customer:
             for step, p in zip(steps.tolist(), self._prob_alive_at(steps).tolist(), strict=True)
         ]
 
+    def course(self, days_max: int) -> list[tuple[datetime, float]]:
+        """P(alive) at the beginning of each past day, as the purchases until then had it.
+
+        By the scorecard now in use: what a look-up as of that day answers. It rises on days of
+        purchase and falls between them; the outlook goes on where it ends.
+
+        Parameters
+        ----------
+        days_max : int
+            So many days back at most; cut at the first purchase day.
+        """
+        bought = np.array([entry.day for entry in self.purchase_days], dtype=np.int64)
+        if not self.scored or not len(bought):
+            return []
+        today = int(self._calendar.day_of(self.numbers["as_of_us"])[0])
+        days = np.arange(max(int(bought[0]), today - days_max), today + 1)
+        last = np.searchsorted(bought, days, side="right") - 1
+        t_x = (bought[last] - bought[0]).astype(np.float64)
+        age = (days - bought[0]).astype(np.float64)
+        alive = prob_alive(last, t_x, age, self.card.alive)
+        starts = self._calendar.instant_of(days.astype(np.float64))
+        return [
+            (_EPOCH + timedelta(microseconds=start), p)
+            for start, p in zip(starts.tolist(), alive.tolist(), strict=True)
+        ]
+
     def foreseen(self) -> list[Foreseen]:
         """Every change that silence alone will still bring, in order."""
         if self._foreseen is None:  # the dearest part of a profile, and asked for twice

@@ -15,9 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ops.api.documents import Change
-from ops.api.gate import OPEN_PATHS, Gate
+from ops.api.gate import HEALTH_PATHS, Gate
 from ops.api.problems import ApiError, Problem, as_api_error, problem_response
-from ops.api.routes import changes, customers, health, model, segments
+from ops.api.routes import changes, console, customers, health, model, segments
+from ops.api.routes import service as service_room
 from ops.api.service import Service
 from schemas.errors import PipelineError, shown
 
@@ -60,7 +61,7 @@ def build_app(service: Service, tasks: Sequence[Task] = ()) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for room in (customers, segments, changes, model, health):
+    for room in (console, customers, segments, changes, model, health, service_room):
         app.include_router(room.router)
     app.add_middleware(Gate, service=service)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -108,7 +109,7 @@ async def _refused(request: Request, error: Any) -> Response:
     kind, detail = {
         404: (
             "unknown-route",
-            f"There is nothing at {shown(request.url.path)}; / lists what there is.",
+            f"There is nothing at {shown(request.url.path)}; /welcome lists what there is.",
         ),
         405: ("method-not-allowed", f"Not by {request.method}."),
         400: ("invalid-request", "The body is no JSON in UTF-8."),
@@ -150,7 +151,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
         document["security"] = [{"bearer": []}, {"header": []}]
-        for path in OPEN_PATHS:
+        for path in HEALTH_PATHS:
             document["paths"][path]["get"]["security"] = []
         app.openapi_schema = document
     return app.openapi_schema

@@ -202,6 +202,15 @@ class ChangesMemory:
         """Where a stream of what is to come begins: the next offset of every partition."""
         return dict(self._ends)
 
+    def position_before(self, changes: int) -> dict[int, int]:
+        """Where a stream of the latest so many changes begins, and of what is to come."""
+        position = self.position
+        for number in range(self.next - 1, max(self.next - changes, self.first) - 1, -1):
+            told = self._told.get(number)
+            if told is not None:
+                position[told.partition] = told.offset
+        return position
+
     def number_at(self, position: Mapping[int, int]) -> int:
         """The number from which on nothing beyond a position is missed.
 

@@ -18,11 +18,13 @@ Day = datetime | Quarter
 """Exact, or by the quarter where the policy says so."""
 
 
-class _Document(BaseModel):
+class Document(BaseModel):
+    """Nothing in it that is not described."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class NextChange(_Document):
+class NextChange(Document):
     """A change that silence alone will bring."""
 
     at: Day
@@ -31,7 +33,7 @@ class NextChange(_Document):
     current: str | None
 
 
-class Freshness(_Document):
+class Freshness(Document):
     """How far behind the answer may be."""
 
     lag_records: int | None = Field(
@@ -44,7 +46,7 @@ class Freshness(_Document):
     looked_at: datetime | None = Field(description="When this API last asked for these numbers.")
 
 
-class Profile(_Document):
+class Profile(Document):
     """One customer as of one moment."""
 
     customer_id: str = Field(description="In clear, or its HMAC-SHA256.")
@@ -74,21 +76,21 @@ class Profile(_Document):
     freshness: Freshness
 
 
-class Batch(_Document):
+class Batch(Document):
     """Many customers: those known in the order asked for, and those not."""
 
     customers: list[Profile]
     unknown: list[str] = Field(description="Ids of whom nothing is known, as they were given.")
 
 
-class Expectation(_Document):
+class Expectation(Document):
     """P(alive) at one moment if nothing is bought until then."""
 
     at: datetime
     prob_alive: float = Field(ge=0, le=1)
 
 
-class PurchaseDay(_Document):
+class PurchaseDay(Document):
     """What was bought on one day."""
 
     day: str = Field(pattern=r"^\d{4,}-\d{2}-\d{2}$")
@@ -96,13 +98,17 @@ class PurchaseDay(_Document):
     amount: float = Field(description="Purchases less refunds of that day, major units.")
 
 
-class Outlook(_Document):
+class Outlook(Document):
     """P(alive) by the day, and the changes to come."""
 
     customer_id: str
     as_of: datetime
     segment: str | None
     thresholds: dict[str, float] = Field(description="P(alive) below which the lifecycle moves on.")
+    course: list[Expectation] | None = Field(
+        description="P(alive) at the beginning of each past day, as the purchases until then had it; null "
+        "where dates are shown by the quarter."
+    )
     days: list[Expectation]
     next_changes: list[NextChange]
     purchase_days: list[PurchaseDay] | None = Field(
@@ -110,7 +116,7 @@ class Outlook(_Document):
     )
 
 
-class Change(_Document):
+class Change(Document):
     """A change event as Kafka has it, with its id, type and kind."""
 
     id: str
@@ -140,7 +146,7 @@ class NextReview(Review):
     at: Day  # type: ignore[assignment]
 
 
-class Remembered(_Document):
+class Remembered(Document):
     """How far back this API remembers changes."""
 
     changes: int = Field(ge=0, description="Of all customers.")
@@ -149,7 +155,7 @@ class Remembered(_Document):
     caught_up: bool = Field(description="Whether it has read all that Kafka holds.")
 
 
-class History(_Document):
+class History(Document):
     """The changes of one customer with their causes, the oldest first."""
 
     customer_id: str
@@ -159,7 +165,7 @@ class History(_Document):
     remembered: Remembered
 
 
-class Segment(_Document):
+class Segment(Document):
     """One segment."""
 
     name: str
@@ -170,7 +176,7 @@ class Segment(_Document):
     mean_prob_alive: float | None = Field(description="As of the last time each was scored.")
 
 
-class Flow(_Document):
+class Flow(Document):
     """Changes from one segment to another; null: not known before, or not scored any more."""
 
     previous: str | None
@@ -178,7 +184,7 @@ class Flow(_Document):
     changes: int = Field(ge=1)
 
 
-class Segments(_Document):
+class Segments(Document):
     """The customer base."""
 
     counted_at: datetime = Field(description="When the count ended.")
@@ -191,7 +197,7 @@ class Segments(_Document):
     remembered: Remembered
 
 
-class Member(_Document):
+class Member(Document):
     """A customer in a segment's list."""
 
     customer_id: str
@@ -199,7 +205,7 @@ class Member(_Document):
     revenue: float
 
 
-class Members(_Document):
+class Members(Document):
     """A page of a segment's customers."""
 
     segment: str
@@ -210,7 +216,15 @@ class Members(_Document):
     )
 
 
-class Welcome(_Document):
+class Found(Document):
+    """Customers whose ids begin so."""
+
+    customers: list[str] = Field(description="In the order of ids.")
+    more: bool = Field(description="Whether there are more than were asked for.")
+    counted_at: datetime
+
+
+class Welcome(Document):
     """Where to go from here."""
 
     service: str
@@ -218,30 +232,35 @@ class Welcome(_Document):
     key: str
     role: str
     may: list[str]
+    ids: Literal["clear", "hmac"]
+    dates: Literal["exact", "quarter"]
+    currency: str = Field(description="Of every amount.")
+    timezone: str = Field(description="Where a purchase day begins.")
     openapi: str
     routes: list[str]
 
 
-class Health(_Document):
+class Health(Document):
     """Whether it is well."""
 
     status: str
+    authentication: bool = Field(description="Whether it asks for a key.")
 
 
-class Ready(_Document):
+class Ready(Document):
     """Whether it can answer."""
 
     status: Literal["ready"]
     changes: Literal["caught up", "catching up", "away"]
 
 
-class PredictData(_Document):
+class PredictData(Document):
     """The result of /predict."""
 
     prob_alive: str
 
 
-class Predicted(_Document):
+class Predicted(Document):
     """Answer of /predict."""
 
     code: Literal[200]
@@ -249,7 +268,7 @@ class Predicted(_Document):
     data: PredictData
 
 
-class Placed(_Document):
+class Placed(Document):
     """Answer of /segment."""
 
     cluster: int = Field(ge=0, description="Index of the segment in the scorecard.")
@@ -257,7 +276,7 @@ class Placed(_Document):
     input_data: dict[str, Any]
 
 
-class InvalidRequest(_Document):
+class InvalidRequest(Document):
     """A variable is missing or wrong."""
 
     code: Literal[503]

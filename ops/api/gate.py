@@ -1,6 +1,7 @@
 """The way in: a name for every request, a bound on its body, a key, a rate; and one shape for refusals.
 
-Stands before the routes, so that no route can forget it: without a key only health answers.
+Stands before the routes, so that no route can forget it: without a key only health answers, and the
+files of the console, which know nobody.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import uuid
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ops.api.problems import ApiError, as_api_error, problem_response
+from ops.api.routes.console import PATHS as CONSOLE_PATHS
 from ops.api.service import Service, take_tokens
+from ops.api.settings import is_loopback
 from schemas.errors import PipelineError
 
 BODY_BYTES_MAX = 64 * 1024
-OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
+HEALTH_PATHS = frozenset({"/health/live", "/health/ready"})
+OPEN_PATHS = HEALTH_PATHS | CONSOLE_PATHS
+_PORT = re.compile(r":\d+$")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Of one address: nobody guesses 256 bits, but guessing costs us time.
 _WRONG_KEYS_PER_SECOND, _WRONG_KEYS_BURST = 5.0, 20
@@ -85,6 +90,13 @@ class Gate:
     def _let_in(self, scope: Scope, headers: dict[bytes, str]) -> None:
         scheme, _, text = headers.get(b"authorization", "").partition(" ")
         shown = text.strip() if scheme.lower() == "bearer" else headers.get(b"x-api-key")
+        if not self._service.settings.authentication and not _names_this_machine(headers):
+            raise ApiError(
+                421,
+                "other-host",
+                "Without authentication only requests to 127.0.0.1 or localhost are answered: a name that "
+                "leads here may be another page's, which would read with its visitor's hands.",
+            )
         key = self._service.caller(shown)
         if key is not None:
             scope["state"]["key"] = key
@@ -120,6 +132,14 @@ class Gate:
         method = scope["method"] if route != "other" else "other"
         self._service.metrics.requests.labels(route, method, str(status)).inc()
         self._service.metrics.seconds.labels(route).observe(seconds)
+
+
+def _names_this_machine(headers: dict[bytes, str]) -> bool:
+    """Whether the browser meant this machine: a foreign page can have its own name lead here.
+
+    Such a page is of the same origin as we are to the browser, and only the name tells (DNS rebinding).
+    """
+    return is_loopback(_PORT.sub("", headers.get(b"host", "")).strip("[]"))
 
 
 async def _body(scope: Scope, headers: dict[bytes, str], receive: Receive) -> Receive:

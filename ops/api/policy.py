@@ -42,6 +42,7 @@ class Right(StrEnum):
     MEMBERS = "members"
     CHANGES = "changes"
     MODEL = "model"
+    SERVICE = "service"
     METRICS = "metrics"
 
 

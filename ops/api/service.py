@@ -16,6 +16,7 @@ from starlette.responses import Response
 from ops.api.audit import AuditLog
 from ops.api.census import Census
 from ops.api.changes_memory import ChangesMemory
+from ops.api.dead_letters import DeadLetters
 from ops.api.keys import ApiKey, KeyFile, utc_now
 from ops.api.metrics import Metrics
 from ops.api.policy import Policy, Right, Role
@@ -60,6 +61,7 @@ class Service:
     metrics: Metrics
     now: Callable[[], datetime] = utc_now
     rising: Callable[[], float] = time.monotonic
+    dead_letters: DeadLetters = field(default_factory=DeadLetters)
     limit: RateLimit = field(default_factory=RateLimit)
     streams: int = 0
     _spare_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))

@@ -54,7 +54,7 @@ class ApiSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _open_only_to_oneself(self) -> Self:
-        if not self.authentication and not _is_loopback(self.host):
+        if not self.authentication and not is_loopback(self.host):
             raise ValueError(
                 f"EVERSCORE_API_AUTHENTICATION is off, but EVERSCORE_API_HOST is {self.host}: "
                 "everybody could read every customer; listen on 127.0.0.1, or leave it on"
@@ -62,7 +62,12 @@ class ApiSettings(BaseSettings):
         return self
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own.
+
+    >>> is_loopback("::1"), is_loopback("localhost"), is_loopback("localhost.example")
+    (True, True, False)
+    """
     if host == "localhost":
         return True
     try:

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 
@@ -56,7 +57,15 @@ async def serve(
     follower = Follower(settings, memory, metrics)
     service = join(own, lookup, memory, metrics, Watch(lookup, follower.ends, metrics))
     door = _listen(own)
-    app = build_app(service, [follower.run, service.census.run, service.watch.run])
+    app = build_app(
+        service,
+        [
+            follower.run,
+            service.census.run,
+            service.watch.run,
+            partial(service.dead_letters.run, settings),
+        ],
+    )
     server = _Server(
         uvicorn.Config(
             app,

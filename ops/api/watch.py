@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +14,10 @@ from ops.api.metrics import Metrics
 from ops.customers import moment
 from ops.lookup import Lookup
 from schemas.errors import PipelineError
+from state.store import Checkpoint
 
 _LOOK_SECONDS = 1.0
+_PACE_LOOKS = 11  # ten seconds: shorter jumps with every slice
 
 _log = logging.getLogger("everscore.api")
 
@@ -57,10 +60,26 @@ class Watch:
         self._now = now
         self._standings: dict[int, Standing] = {}
         self._commits: dict[int, tuple[int, int]] = {}
+        self._checkpoints: dict[int, Checkpoint] = {}
+        self._pace: deque[tuple[datetime, int]] = deque(maxlen=_PACE_LOOKS)
 
     def standing(self, partition: int) -> Standing:
         """Where a partition stood when it was last looked at."""
         return self._standings.get(partition, Standing())
+
+    def checkpoint(self, partition: int) -> Checkpoint | None:
+        """A partition's checkpoint when it was last looked at."""
+        return self._checkpoints.get(partition)
+
+    @property
+    def events_per_second(self) -> float | None:
+        """Records counted a second, of late; None until two looks were taken."""
+        if len(self._pace) < 2:
+            return None
+        (began, before), (ended, after) = self._pace[0], self._pace[-1]
+        seconds = (ended - began).total_seconds()
+        # A Redis that was rolled back counts again from where it stands.
+        return max(after - before, 0) / seconds if seconds > 0 else None
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -89,6 +108,7 @@ class Watch:
                     for topic in self._lookup.settings.input_topics
                 )
                 self._metrics.lag.labels(partition).set(lag)
+            self._checkpoints[partition] = checkpoint
             commits = (checkpoint.epoch, checkpoint.commits)
             before = self._commits.get(partition, commits)
             self._commits[partition] = commits
@@ -99,3 +119,8 @@ class Watch:
                 last_success_at=now if commits != before else last,
                 looked_at=now,
             )
+        read = sum(
+            one.applied + one.duplicates + one.dead + one.forwarded + one.erased
+            for one in self._checkpoints.values()
+        )
+        self._pace.append((self._now(), read))

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 
 from ops.change_feed import history_of
 from ops.cli.customers import show_explanation
@@ -29,6 +30,7 @@ from ops.demo import (
     worker_environment,
     working_folder,
 )
+from ops.demo_console import DemoConsole, console_is_installed, show
 from ops.demo_servers import PARTITIONS, start_servers
 from ops.demo_view import live_view, progress_line, summary
 from ops.loaders.source import SourceTransaction
@@ -71,11 +73,12 @@ async def demo(
         purchases = load_purchases()
         worker = WorkerProcess(child_environment(settings), folder)
         until.callback(worker.stop)
+        address = _open_console(until, settings, folder) if keep else None
         outcome = await _watch(settings, worker, purchases)
         out.print(summary(outcome))
         if outcome.example is not None:
             await _explain(settings, outcome.example)
-        _say_what_next(settings, outcome, stack, keep=keep)
+        _say_what_next(settings, outcome, stack, address, keep=keep)
         if keep:
             with suppress(asyncio.CancelledError):  # Ctrl-C is how it ends
                 await asyncio.Event().wait()
@@ -126,6 +129,22 @@ def _own_servers(until: ExitStack, wanted: StackKind | None) -> Settings:
     return servers.settings
 
 
+def _open_console(until: ExitStack, settings: Settings, folder: Path) -> str | None:
+    """The console while the replay runs; where it cannot be, the demo goes on without."""
+    if not console_is_installed():
+        out.print("[dim]No console: pip install 'everscore\\[serve]' brings it.[/]")
+        return None
+    try:
+        console = DemoConsole(child_environment(settings), folder)
+    except ConfigurationError as error:
+        out.print(f"[yellow]{escape(str(error))}[/]")
+        return None
+    until.callback(console.stop)
+    out.print(f"[bold]Console: {console.address}[/]  [dim]# see the segments grow[/]")
+    show(console.address)
+    return console.address
+
+
 async def _watch(
     settings: Settings,
     worker: WorkerProcess,
@@ -165,14 +184,21 @@ async def _explain(settings: Settings, customer_id: str) -> None:
 
 
 def _say_what_next(
-    settings: Settings, outcome: Outcome, stack: StackKind | None, *, keep: bool
+    settings: Settings,
+    outcome: Outcome,
+    stack: StackKind | None,
+    address: str | None,
+    *,
+    keep: bool,
 ) -> None:
     everscore = Path(sys.executable).parent / "everscore"
     shown = everscore.relative_to(Path.cwd()) if everscore.is_relative_to(Path.cwd()) else everscore
     out.print("\n[bold]What to try next[/]")
     if not keep:
         kind = "" if stack is None else f" STACK={stack}"
-        out.print(f"  make demo{kind} KEEP=1       leaves it running, for:")
+        out.print(
+            f"  make demo{kind} KEEP=1       leaves it running, with the support console, for:"
+        )
     else:
         exports = " ".join(f"{k}={v}" for k, v in worker_environment(settings).items())
         out.print(f"  export {exports}", highlight=False, soft_wrap=True)
@@ -185,5 +211,7 @@ def _say_what_next(
         ("doctor", "is everything as it must be"),
     ):
         out.print(f"  {shown} {arguments}  [dim]# {meaning}[/]", highlight=False, soft_wrap=True)
+    if address is not None:
+        out.print(f"  {address}  [dim]# the support console[/]", highlight=False, soft_wrap=True)
     if keep:
         out.print("\nRunning. Ctrl-C ends it.")

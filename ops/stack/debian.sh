@@ -1,6 +1,7 @@
 #!/bin/sh
-# What the real servers and their containers need beside Python, the compiler of our own modules, and
-# what counts their instructions, installed on Debian where it is missing; `make services` runs it.
+# What the real servers and their containers need beside Python, the compiler of our own modules, what
+# counts their instructions and a browser for tests of the console, installed on Debian where it is
+# missing; `make services` runs it.
 # Starts nothing: a server package would begin to listen at once.
 set -eu
 
@@ -15,6 +16,7 @@ debootstrap:debootstrap
 gcc:gcc
 valgrind:valgrind
 python3-config:python3-dev
+chromium:chromium
 "
 
 missing=""

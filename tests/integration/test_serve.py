@@ -124,7 +124,9 @@ async def test_api_answers_what_the_commands_do_and_tells_changes_as_they_come(
         with serving(here, folder) as address:
             async with httpx.AsyncClient(base_url=address, headers=key, timeout=30) as client:
                 assert (await client.get("/health/live", headers={"Authorization": ""})).is_success
-                assert (await client.get("/", headers={"Authorization": ""})).status_code == 401
+                assert (
+                    await client.get("/welcome", headers={"Authorization": ""})
+                ).status_code == 401
 
                 lookup = json.loads((await here.run("lookup", "00003", "--json")).stdout)
                 profile = (await client.get("/customers/00003")).json()
@@ -171,6 +173,41 @@ async def test_api_answers_what_the_commands_do_and_tells_changes_as_they_come(
                     assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
         lines = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
         assert {line["action"] for line in lines} == {"customer", "history", "changes"}
+
+
+async def test_api_tells_why_records_could_not_be_counted_and_serves_the_console(
+    services, folder: Path
+) -> None:
+    async with Installation(services, folder, **NEVER_LEARN) as here:
+        key = await key_of(here, "admin")
+        here.start_worker()
+        await here.produce([(b"no JSON at all", "00003")])
+        with serving(here, folder) as address:
+            async with httpx.AsyncClient(base_url=address, headers=key, timeout=30) as client:
+
+                def told(state: Any) -> bool:
+                    return bool(
+                        state["dead_letters"]["counted"] and state["dead_letters"]["latest"]
+                    )
+
+                state = await until(lambda: client.get("/service"), told)
+                # One more, while it listens.
+                await here.produce([(p.value, p.customer_id) for p in cdnow_of(5)])
+                await here.produce([(b'{"amount": "<b>"}', "00004")])
+                state = await until(
+                    lambda: client.get("/service"),
+                    lambda one: (
+                        one["dead_letters"]["counted"] == 2
+                        and len(one["dead_letters"]["latest"]) == 2
+                    ),
+                )
+                newest = state["dead_letters"]["latest"][0]
+                assert newest["source"].startswith(here.settings.transactions_topic)
+                assert newest["message"]
+                assert sum(one["letters"] for one in state["dead_letters"]["reasons"]) == 2
+                page = await client.get("/", headers={"Authorization": ""})
+                assert page.status_code == 200
+                assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
 async def test_api_without_keys_says_how_to_make_one_and_ends(services, folder: Path) -> None:

@@ -24,6 +24,7 @@ from ops.api.service import Ask, Needs
 from schemas.change import Cause
 
 STREAMS_MAX = 200
+LAST_MAX = 1_000
 _BEAT_SECONDS = 15.0  # proxies close what is silent for a minute
 _RECONNECT_MS = 2_000
 _AT_ONCE = 200  # events in one piece, so that a long backlog lets others come in between
@@ -56,6 +57,14 @@ async def changes(
             alias="from", description="Where to begin: what is to come, or all that is remembered."
         ),
     ] = "now",
+    last: Annotated[
+        int,
+        Query(
+            ge=0,
+            le=LAST_MAX,
+            description="Begin so many changes before what is to come; those filtered out count.",
+        ),
+    ] = 0,
     segment: Annotated[str | None, Query(description="Only changes into this segment.")] = None,
     cause: Annotated[Cause | None, Query(description="Only changes with this cause.")] = None,
     kind: Annotated[Literal["segment", "lifecycle"] | None, Query()] = None,
@@ -78,7 +87,7 @@ async def changes(
             "Kafka has not answered yet, or what it holds is still being read: what is new is not known.",
             {"Retry-After": str(RETRY_SECONDS)},
         )
-    position, beginnings = _start(memory, begin, last_event_id), memory.beginnings
+    position, beginnings = _start(memory, begin, last, last_event_id), memory.beginnings
     if service.streams >= STREAMS_MAX:
         raise ApiError(
             503,
@@ -132,9 +141,11 @@ async def changes(
     return StreamingResponse(events(), media_type=_MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
 
 
-def _start(memory: ChangesMemory, begin: str, last_event_id: str | None) -> dict[int, int]:
+def _start(
+    memory: ChangesMemory, begin: str, last: int, last_event_id: str | None
+) -> dict[int, int]:
     if last_event_id is None:
-        return memory.oldest_position if begin == "oldest" else memory.position
+        return memory.oldest_position if begin == "oldest" else memory.position_before(last)
     try:
         position = unpack_position(last_event_id)
         memory.number_at(position)

@@ -25,6 +25,7 @@ BATCH_IDS_MAX = 1_000
 _IDS_OF_ONE_TOKEN = 100
 _IDS_AT_ONCE = 20  # then others come in between: a profile takes some hundred microseconds
 OUTLOOK_DAYS_MAX = 730
+COURSE_DAYS_MAX = 1_830  # five years: 60 kB
 _PURCHASE_DAYS_MAX = 400
 _PSEUDONYM = re.compile(r"[0-9a-f]{64}")
 # An answer confirmed by 304 has a P(alive) at most so old.
@@ -173,6 +174,10 @@ async def outlook(
             description="Days back, to the last purchase at most; none where dates are by the quarter.",
         ),
     ] = 0,
+    course_days: Annotated[
+        int,
+        Query(ge=0, le=COURSE_DAYS_MAX, description="How far back `course` goes."),
+    ] = 0,
 ) -> Response:
     """If nothing is bought: P(alive) on each day, and when which change will come."""
     customer = await look_up(ask, customer_id, "outlook")
@@ -186,6 +191,9 @@ async def outlook(
             "as_of": found["as_of"],
             "segment": found["segment"],
             "thresholds": {"fading": thresholds.fading, "lost": thresholds.lost},
+            "course": [{"at": at, "prob_alive": p} for at, p in customer.course(course_days)]
+            if view.exact
+            else None,
             "days": [{"at": at, "prob_alive": p} for at, p in curve],
             "next_changes": [view.foreseen(step) for step in customer.foreseen()],
             "purchase_days": _purchase_days(customer) if view.exact else None,

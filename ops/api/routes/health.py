@@ -16,10 +16,16 @@ from ops.api.service import Ask, Needs, Service, answer
 router = APIRouter(tags=["service"])
 
 
-@router.get("/", responses=described(Welcome), response_model=None, summary="Where to go from here")
+@router.get(
+    "/welcome",
+    responses=described(Welcome),
+    response_model=None,
+    summary="Where to go from here",
+)
 async def welcome(ask: Annotated[Ask, Depends(Needs())], request: Request) -> Response:
     """What this is, what your key may do, and which routes there are."""
-    may = ask.service.policy.roles[ask.key.role].may
+    rights = ask.service.policy.roles[ask.key.role]
+    settings = ask.service.lookup.settings
     paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
     return answer(
         {
@@ -27,7 +33,11 @@ async def welcome(ask: Annotated[Ask, Depends(Needs())], request: Request) -> Re
             "version": version("everscore"),
             "key": ask.key.name,
             "role": ask.key.role.value,
-            "may": sorted(right.value for right in may),
+            "may": sorted(right.value for right in rights.may),
+            "ids": rights.ids.value,
+            "dates": rights.dates.value,
+            "currency": settings.currency,
+            "timezone": settings.timezone,
             "openapi": "/openapi.json",
             "routes": [
                 f"{method.upper()} {path}" for path, ways in paths.items() for method in ways
@@ -48,9 +58,10 @@ async def openapi(_ask: Annotated[Ask, Depends(Needs())], request: Request) -> R
     response_model=None,
     summary="Does it run",
 )
-async def live() -> Response:
+async def live(request: Request) -> Response:
     """Answers as long as the process does; needs no key."""
-    return answer({"status": "live"})
+    service: Service = request.app.state.service
+    return answer({"status": "live", "authentication": service.settings.authentication})
 
 
 @router.get(

@@ -7,16 +7,20 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from ops.api.census import Count, Group, page_of
-from ops.api.documents import Members, Segments
+from ops.api.census import Count, Group, names_from, page_of
+from ops.api.cross_tables import FREQUENCY_FROM, SILENCE_FROM
+from ops.api.documents import Found, Members, Segments
+from ops.api.overview_documents import CustomerBase
 from ops.api.policy import Right
 from ops.api.problems import RETRY_SECONDS, ApiError
 from ops.api.routes.customers import remembered
 from ops.api.routes.shared import described
 from ops.api.service import Ask, Needs, answer
 from schemas.errors import shown
+from schemas.transaction import ID_CHARS_MAX
 
 PAGE_CUSTOMERS_MAX = 1_000
+FOUND_CUSTOMERS_MAX = 50
 _PSEUDONYM_BYTES = 32
 
 router = APIRouter(tags=["segments"])
@@ -75,6 +79,53 @@ async def segments(ask: MaySegments) -> Response:
 
 
 @router.get(
+    "/customer-base",
+    responses=described(CustomerBase),
+    response_model=None,
+    summary="RFM table, and P(alive) by purchases and silence",
+)
+async def customer_base(ask: MaySegments) -> Response:
+    """All customers as last counted, brought up to that moment; nobody by name."""
+    count = await _latest(ask)
+    return answer(
+        {
+            "counted_at": count.counted_at,
+            "rfm": count.tables.rfm(),
+            "frequency_bins": FREQUENCY_FROM,
+            "silence_bins": SILENCE_FROM,
+            "matrix": count.tables.matrix(),
+        }
+    )
+
+
+@router.get(
+    "/customers",
+    responses=described(Found),
+    response_model=None,
+    summary="Customers whose ids begin so",
+)
+async def search(
+    ask: MayMembers,
+    prefix: Annotated[
+        str, Query(description="Beginning of the id.", min_length=1, max_length=ID_CHARS_MAX)
+    ],
+    limit: Annotated[int, Query(ge=1, le=FOUND_CUSTOMERS_MAX)] = 8,
+) -> Response:
+    """As last counted: who came since is found by the whole id, at /customers/{id}."""
+    if not ask.view.clear:
+        raise ApiError(
+            403,
+            "by-pseudonym",
+            f"Role {ask.key.role.value} sees pseudonyms, whose beginning says nothing: give a whole id.",
+        )
+    count = await _latest(ask)
+    _must_list(count, ask)
+    found, more = names_from(count.names, prefix, limit)
+    ask.note("search", found)
+    return answer({"customers": found, "more": more, "counted_at": count.counted_at})
+
+
+@router.get(
     "/segments/{name}/customers",
     responses=described(Members, 404),
     response_model=None,
@@ -119,6 +170,11 @@ def _group(count: Count, name: str, ask: Ask) -> Group:
     if name not in count.groups:
         known = ", ".join(count.groups) or "none yet"
         raise ApiError(404, "unknown-segment", f"There is no segment {shown(name)}: {known}.")
+    _must_list(count, ask)
+    return count.groups[name]
+
+
+def _must_list(count: Count, ask: Ask) -> None:
     if not count.listed:
         raise ApiError(
             503,
@@ -126,7 +182,6 @@ def _group(count: Count, name: str, ask: Ask) -> Group:
             f"There are more than {ask.service.census.customers_max:,} customers: segments are counted, "
             "not listed. EVERSCORE_API_CENSUS_CUSTOMERS_MAX raises the limit, at some 300 bytes each.",
         )
-    return count.groups[name]
 
 
 def _unpack(cursor: str) -> bytes:

@@ -27,12 +27,13 @@ _MEANING = {
     405: "Another method is asked for.",
     410: "What would come next is no longer remembered.",
     413: "The body is too large.",
+    421: "The server asks for no key, and its name in the request is not this machine's own.",
     422: "Something in the request is not as described.",
     429: "Too many requests; come back after Retry-After seconds.",
     500: "A fault of ours.",
     503: "A server behind this one does not answer, or nothing has been counted yet.",
 }
-_ALWAYS = (401, 403, 413, 422, 429, 500, 503)
+_ALWAYS = (401, 403, 413, 421, 422, 429, 500, 503)
 
 Moment = WithJsonSchema(
     {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}

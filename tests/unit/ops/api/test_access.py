@@ -19,12 +19,15 @@ ALL = set(Role)
 READERS = {Role.READER, Role.PII_READER, Role.ADMIN}
 # Route → roles that may ask.
 ROUTES = {
-    ("GET", "/"): ALL,
+    ("GET", "/welcome"): ALL,
     ("GET", "/openapi.json"): ALL,
     ("GET", "/customers/00003"): READERS,
     ("GET", "/customers/00003/outlook"): READERS,
     ("GET", "/customers/00003/history"): READERS,
     ("POST", "/customers:batchGet"): READERS,
+    ("GET", "/customers"): {Role.PII_READER, Role.ADMIN},  # pseudonyms have no beginning
+    ("GET", "/customer-base"): ALL,
+    ("GET", "/service"): ALL,
     ("GET", "/segments"): ALL,
     ("GET", "/segments/Champions/customers"): READERS,
     ("GET", "/changes"): READERS,
@@ -38,6 +41,7 @@ BODIES = {
     "/predict": {"frequency": 3, "recency": 100, "T": 215},
     "/segment": {"recency": 15, "frequency": 12, "monetary": 540},
 }
+QUERIES = {"/customers": {"prefix": "0000"}}
 HOSTILE_IDS = (
     "a:b{c}\n*",
     "x" * 10_240,
@@ -73,7 +77,9 @@ async def test_route_answers_only_the_roles_that_may_ask(
     if path == "/changes":
         monkeypatch.setattr(type(api.service), "still_welcome", lambda _self, _key: False)
     async with api.client(role) as client:
-        response = await client.request(method, path, json=BODIES.get(path))
+        response = await client.request(
+            method, path, json=BODIES.get(path), params=QUERIES.get(path)
+        )
     expected = 401 if role is None else 200 if role in ROUTES[method, path] else 403
     assert response.status_code == expected
     if expected != 200:
@@ -292,10 +298,26 @@ async def test_fault_of_ours_is_a_problem_that_tells_nothing_but_its_name(api: A
 
 async def test_without_authentication_whoever_can_connect_may_ask(tmp_path) -> None:
     api = await Api(tmp_path, authentication=False).start()
+    for host in ("127.0.0.1:8080", "localhost", "[::1]:8080", "[::1]"):
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(api.app), base_url=f"http://{host}"
+        ) as client:
+            assert (await client.get("/welcome")).json()["role"] == "admin"
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "10.0.0.7:80", ""]
+)
+async def test_without_authentication_a_page_whose_name_leads_here_reads_nothing(
+    tmp_path, host: str
+) -> None:
+    api = await Api(tmp_path, authentication=False).start()
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(api.app), base_url="http://everscore"
+        transport=httpx.ASGITransport(api.app), base_url="http://127.0.0.1", headers={"Host": host}
     ) as client:
-        assert (await client.get("/")).json()["role"] == "admin"
+        response = await client.get("/segments")
+    assert response.status_code == 421
+    assert response.json()["type"] == "urn:everscore:problem:other-host"
 
 
 async def test_task_that_fails_is_named_and_begun_again(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from pydantic import BaseModel
 from schemathesis import checks
 
-from ops.api import documents
+from ops.api import documents, overview_documents
 from ops.api.openapi import FILE, rendered
 from ops.api.policy import Policy, Role
 from ops.api.service import Service
@@ -23,13 +23,13 @@ from tests.support.purchases import Purchase
 
 checks.load_all_checks()
 NOTHING_TO_GET_WRONG = {
-    "GET /",
+    "GET /welcome",
     "GET /health/live",
     "GET /health/ready",
     "GET /metrics",
     "GET /segments",
 }
-PATH = re.compile(r"(/[a-zA-Z:{}/.]*)`")
+PATH = re.compile(r"(/[a-zA-Z:{}/.-]*)`")
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -115,13 +115,15 @@ def test_whatever_is_asked_the_answer_is_as_described(
 @pytest.mark.parametrize(
     ("path", "document"),
     [
-        ("/", documents.Welcome),
+        ("/welcome", documents.Welcome),
         ("/customers/00003", documents.Profile),
         ("/customers/00003?at=1998-03-31", documents.Profile),
         ("/customers/gone", documents.Profile),
         ("/customers/00003/outlook?past_days=3", documents.Outlook),
         ("/customers/00003/history", documents.History),
         ("/segments", documents.Segments),
+        ("/customer-base", overview_documents.CustomerBase),
+        ("/service", overview_documents.ServiceState),
         ("/segments/At-Risk/customers", documents.Members),
         ("/health/live", documents.Health),
         ("/health/ready", documents.Ready),
