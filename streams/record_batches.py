@@ -101,9 +101,9 @@ class Partition:
             self.acked_to = batch_of(self.pending.popleft()).next_offset
         return self.acked_to
 
-    def waiting(self) -> int:
-        """Records delivered and not acknowledged."""
-        return sum(len(batch_of(message).records) for message in self.pending if not message.acked)
+    def waiting(self) -> list[int]:
+        """Sizes of the batches delivered and not acknowledged."""
+        return [len(batch_of(message).records) for message in self.pending if not message.acked]
 
     def lag(self) -> int:
         """Offsets from the first unacknowledged one to the end of the log."""

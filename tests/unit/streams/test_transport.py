@@ -223,39 +223,79 @@ class ReadingThread(FakeThread):
         return {}
 
 
-async def test_reading_waits_while_four_reads_of_records_wait_for_the_agent(
-    consumer: BatchConsumer,
-) -> None:
+@pytest.fixture
+def reading(consumer: BatchConsumer) -> ReadingThread:
     thread = ReadingThread()
     consumer._thread = thread  # type: ignore[assignment]
     consumer.transport.read_records_max = 10
     consumer.resume_flow()
     consumer._active_partitions = {HERE, THERE}
-    message = await deliver(consumer, HERE, 20, 40)
-    await deliver(consumer, THERE, 10, 29)
-    await consumer._read_and_deliver()
-    assert thread.reads == 1  # 39 records wait
-    await deliver(consumer, THERE, 29, 30)
+    return thread
+
+
+async def reads_on(consumer: BatchConsumer) -> asyncio.Task[None]:
     reading = asyncio.create_task(consumer._read_and_deliver())
     for _ in range(10):
         await asyncio.sleep(0)
-    assert thread.reads == 1
-    consumer.ack(message)
-    await reading
-    assert thread.reads == 2
+    return reading
 
 
-async def test_records_that_wait_to_be_read_again_hold_reading_up_for_a_moment_only(
-    consumer: BatchConsumer,
+async def test_backlog_is_read_ahead_by_four_reads_of_records(
+    consumer: BatchConsumer, reading: ReadingThread
 ) -> None:
-    thread = ReadingThread()
-    consumer._thread = thread  # type: ignore[assignment]
-    consumer.transport.read_records_max = 1
-    consumer.resume_flow()
-    consumer._active_partitions = {HERE, THERE}
-    await deliver(consumer, HERE, 20, 40)
+    message = await deliver(consumer, HERE, 20, 40)
+    await deliver(consumer, THERE, 10, 29)
     await consumer._read_and_deliver()
-    assert thread.reads == 1
+    assert reading.reads == 1  # 39 records wait
+    await deliver(consumer, THERE, 29, 39)
+    waits = await reads_on(consumer)
+    assert reading.reads == 1
+    consumer.ack(message)
+    await waits
+    assert reading.reads == 2
+
+
+async def test_what_comes_while_small_batches_wait_is_read_when_the_last_is_done_with(
+    consumer: BatchConsumer, reading: ReadingThread
+) -> None:
+    here = await deliver(consumer, HERE, 20, 21)
+    there = await deliver(consumer, THERE, 10, 19)
+    waits = await reads_on(consumer)
+    consumer.ack(there)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert reading.reads == 0
+    consumer.ack(here)
+    await waits
+    assert reading.reads == 1
+
+
+async def test_batch_of_a_partition_that_stands_aside_holds_up_no_other(
+    consumer: BatchConsumer, reading: ReadingThread
+) -> None:
+    await deliver(consumer, HERE, 20, 21)
+    consumer._active_partitions = {THERE}  # paused
+    await (await reads_on(consumer))
+    assert reading.reads == 1
+
+
+async def test_seek_ends_the_wait_for_a_batch_that_it_disowns(
+    consumer: BatchConsumer, reading: ReadingThread
+) -> None:
+    await deliver(consumer, HERE, 20, 21)
+    waits = await reads_on(consumer)
+    assert reading.reads == 0
+    await consumer.seek_partition(HERE, 20)
+    await waits
+    assert reading.reads == 1
+
+
+async def test_batch_that_nobody_ends_holds_reading_up_for_a_moment_only(
+    consumer: BatchConsumer, reading: ReadingThread
+) -> None:
+    await deliver(consumer, HERE, 20, 21)
+    await consumer._read_and_deliver()
+    assert reading.reads == 1
 
 
 async def test_log_that_went_backwards_is_noticed(consumer: BatchConsumer) -> None:
