@@ -40,8 +40,8 @@ log = logging.getLogger("everscore")
 
 _READ_SECONDS = 0.25  # how long a read waits for records; also how old `lag` may be when idle
 _RESUME_SHARE = 0.8  # of broker_request_timeout, after which Faust resumes without a word
-# Records, in reads of as many as a slice takes, that wait for the agent before more are read. Sixteen
-# batches of a backlog would be 20 MB, of which some stay resident when it is gone.
+# Records, in reads of as many as a slice takes, that wait for the agent before more are read: enough to
+# keep it busy. Sixteen full batches were part of what a worker kept of a backlog; see `streams.relay`.
 _READS_WAITING_MAX = 4
 _STALE = -1  # no generation has this id, so Faust's streams skip the message
 

@@ -22,7 +22,7 @@ from streams.tails import spelled_out
 
 # A dead letter carries its record's bytes: what a broker let in must go out again.
 _REQUEST_BYTES_MAX = 64 * 1024 * 1024
-_BATCH_BYTES = 256 * 1024
+BATCH_BYTES = 256 * 1024
 _CLOSE_SECONDS_MAX = 3.0  # a producer that stops first tries to send what it holds
 
 
@@ -51,7 +51,7 @@ async def open_producer(
         enable_idempotence=True,
         acks="all",
         linger_ms=linger_ms,
-        max_batch_size=_BATCH_BYTES,
+        max_batch_size=BATCH_BYTES,
         max_request_size=_REQUEST_BYTES_MAX,
         compression_type=settings.compression_type,
         **kafka_access(settings),
@@ -152,7 +152,7 @@ class Publisher:
                 packed.append((topic, partition, batch))
         codec = CODECS[self._settings.compression_type]
         for (topic, partition), parts in runs.items():
-            batches = packed_batches(Texts.joined(parts), _BATCH_BYTES, codec)
+            batches = packed_batches(Texts.joined(parts), BATCH_BYTES, codec)
             packed += [(topic, partition, batch) for batch in batches]
         return packed
 
@@ -178,8 +178,8 @@ class Publisher:
         One that fills it by itself is the dead letter of a large record, or goes home, and grew by
         headers or a key. It may have come compressed: compressed it passes where it passed before.
         """
-        if self._settings.compression_type is None and len(message.value or b"") > _BATCH_BYTES:
-            return BatchBuilder(_BATCH_BYTES, CODECS["gzip"])
+        if self._settings.compression_type is None and len(message.value or b"") > BATCH_BYTES:
+            return BatchBuilder(BATCH_BYTES, CODECS["gzip"])
         return self._producer.create_batch()
 
     @staticmethod

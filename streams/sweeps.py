@@ -17,8 +17,8 @@ from streams.engine import SliceEngine
 from streams.settings import Settings
 
 # Between two sweeps of a partition that is behind by more than a slice. Silence is then read from the
-# log, days in a second: customers who cross several borders meanwhile, or buy, are written once. Of 18
-# months counted in 80 s, sweeps wrote 0.5 customers a purchase instead of 0.8.
+# log, days in a second: customers who cross several borders meanwhile, or buy, are written once. Where
+# 5 s are 6 % of CDNOW's 18 months, sweeps wrote 0.50 customers a purchase instead of 0.82.
 SECONDS_BEHIND = 5.0
 
 

@@ -28,13 +28,13 @@ from state.store import SliceCommit
 from streams.engine import SliceEngine
 from streams.messages import Record
 from streams.packed_batches import CODECS, packed_batches
+from streams.publisher import BATCH_BYTES
 from streams.settings import Settings
 
 PARTITIONS = 4
 """Of the installation; all purchases of the file belong on partition 0."""
 LARGE, SMALL = 500, 8
 """Records of a slice: of one who catches up, and of one who keeps pace with 2,000 a second."""
-_BATCH_BYTES = 256 * 1024
 _COLUMN = 8
 
 
@@ -71,8 +71,8 @@ class _NowhereStore(MemoryStore):
 def reference(purchases: Sequence[Purchase]) -> None:
     """What nothing of ours can make faster: the standard library's JSON, a dictionary, small columns.
 
-    Its instructions are the unit: other versions of Python and numpy, and other processors, change
-    them about as much as they change the rest.
+    Its instructions are the unit, so that other versions of Python and numpy, and other processors,
+    matter less: they change it, too.
     """
     totals: dict[str, float] = {}
     for some in _slices(purchases, _COLUMN):
@@ -114,7 +114,7 @@ async def _count(purchases: Sequence[Purchase], size: int) -> None:
         committed = await engine.process(settings.transactions_topic, 0, records)
         for told in committed.outgoing if committed else ():
             if isinstance(told, Run):
-                list(packed_batches(told.records, _BATCH_BYTES, codec))
+                list(packed_batches(told.records, BATCH_BYTES, codec))
 
 
 def _slices(purchases: Sequence[Purchase], size: int) -> Iterator[Sequence[Purchase]]:
