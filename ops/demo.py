@@ -219,24 +219,26 @@ async def replay(
 
 
 async def settle(store: Store, settings: Settings, worker: WorkerProcess, tally: Tally) -> None:
-    """Wait until nothing is due, every change is published and seen."""
+    """Wait until nothing is due, everybody is scored anew, and every change is published and seen."""
     while True:
         worker.check()
-        busy = False
+        in_use = await store.current_scorecard()
+        busy, newest = False, []
         for partition in range(PARTITIONS):
             checkpoint = await store.checkpoint(partition)
+            adopted = [version for _, version in checkpoint.adoptions]
+            newest.append(len(adopted) - 1)
+            busy = busy or (in_use is not None and adopted[-1:] != [in_use])
             busy = busy or bool(await store.due(partition, checkpoint.clock_us, 1))
             busy = busy or bool(await store.outbox(partition, "", 1))
-        if not busy and tally.changes == await _sequences_in(store, settings):
-            return
+        if not busy:
+            changes, behind = 0, 0
+            async for partition, states in all_states(store, settings, PARTITIONS):
+                changes += int(states.numbers["sequence"].sum())
+                behind += int((states.numbers["card"] < newest[partition]).sum())
+            if tally.changes == changes and not behind:
+                return
         await asyncio.sleep(0.3)
-
-
-async def _sequences_in(store: Store, settings: Settings) -> int:
-    total = 0
-    async for _, states in all_states(store, settings, PARTITIONS):
-        total += int(states.numbers["sequence"].sum())
-    return total
 
 
 async def conclude(
