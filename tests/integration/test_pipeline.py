@@ -151,7 +151,7 @@ async def test_killed_worker_loses_no_change_and_invents_none(services, tmp_path
     async with Installation(services, tmp_path, slice_records_max=50, **NEVER_LEARN) as here:
         worker = here.start_worker()
         await here.produce([(p.value, p.customer_id) for p in purchases])
-        for share in (0.2, 0.5, 0.8):
+        for share in (0.1, 0.3, 0.5):
             await here.until(lambda p, share=share: p.read > share * len(purchases))
             worker.kill()
             worker.wait()
