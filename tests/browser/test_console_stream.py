@@ -61,7 +61,8 @@ def test_feed_goes_on_where_it_broke_off_without_gap_or_repeat(
     visitor = arrive().go("live")
     page = visitor.page
     page.locator(".feed .change").first.wait_for()
-    before = page.locator(".feed .change").count()
+    before = console.fed()
+    visitor.until(f"document.querySelectorAll('.feed .change').length === {before}")
     console.go_away()
     page.locator(".state.bad, .state.warn").first.wait_for()
     fresh = console.buy(
@@ -89,7 +90,8 @@ def test_feed_of_a_hidden_tab_holds_no_connection_and_misses_nothing(
     visitor = arrive().go("live")
     page = visitor.page
     page.locator(".feed .change").first.wait_for()
-    before = page.locator(".feed .change").count()
+    before = console.fed()
+    visitor.until(f"document.querySelectorAll('.feed .change').length === {before}")
     page.evaluate(hide, True)
     deadline = time.monotonic() + 60
     while console.api.service.streams:

@@ -18,6 +18,7 @@ from tests.support.api import Api, Counted
 from tests.support.purchases import Purchase
 
 _SECONDS_MAX = 30
+_FED = 200  # the last changes of all kinds, as feed.js asks for them
 LATER = 10_600  # a day after all of CDNOW's
 _Result = TypeVar("_Result")
 
@@ -59,10 +60,17 @@ class Console:
 
     def buy(self, *purchases: Purchase) -> int:
         """Count purchases, and tell what came of them; how many changes of segment."""
-        memory = self.api.memory
-        before = memory.next
+        before = self.api.memory.next
         self._call(self.api.buy(*purchases))
-        told = [memory.get(number) for number in range(before, memory.next)]
+        return self._segment_changes(before)
+
+    def fed(self) -> int:
+        """Changes of segment that a feed begins with."""
+        return self._segment_changes(self.api.memory.next - _FED)
+
+    def _segment_changes(self, since: int) -> int:
+        memory = self.api.memory
+        told = [memory.get(number) for number in range(since, memory.next)]
         return sum(one is not None and one.kind == "segment" for one in told)
 
     def answer(self, path: str, role: Role = Role.PII_READER) -> Any:
@@ -105,6 +113,15 @@ class Console:
     def end(self) -> None:
         """For good."""
         self.go_away()
+        self._call(self._leave_nothing())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_SECONDS_MAX)
         self._loop.close()
+
+    async def _leave_nothing(self) -> None:
+        """Connections close a turn of the loop after they were told to."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
