@@ -20,9 +20,9 @@ ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
 
 WORKDIR /src
 COPY pyproject.toml requirements.lock ops/stack/images/lock_part.py ./
-# The lock holds every extra; only what the worker runs on goes in. Tests that libraries ship with
-# themselves are a quarter of their size.
-RUN python3 lock_part.py everscore >runtime.lock \
+# The lock holds every extra; only what the worker and the API run on goes in. Tests that libraries
+# ship with themselves are a quarter of their size.
+RUN python3 lock_part.py everscore 'everscore[serve]' >runtime.lock \
     && python3 -m venv --without-pip /opt/everscore \
     && python3 -m pip --python /opt/everscore/bin/python install --require-hashes --no-deps \
         --only-binary :all: --requirement runtime.lock \
@@ -57,11 +57,14 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 everscore \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
-        --shell /usr/sbin/nologin everscore
+        --shell /usr/sbin/nologin everscore \
+    && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/everscore
 
 COPY --from=environment /opt/everscore /opt/everscore
 COPY --from=package /opt/everscore/app /opt/everscore/app
 
+# /var/lib/everscore is for keys and audit log of the API: an empty volume takes its owner over.
+#
 # OpenBLAS would start a thread for every core of the machine, each counted against the container's
 # limits, to multiply matrices of four by three.
 ENV PATH=/opt/everscore/app/bin:/opt/everscore/bin:$PATH \

@@ -101,6 +101,18 @@ class KeyFile:
                 hint="Restore it, or move it away and make new keys: everscore key create.",
             ) from None
 
+    def prepare(self) -> None:
+        """Make the file if there is none, with the secret behind pseudonyms: keys may come later.
+
+        Raises
+        ------
+        ConfigurationError
+            It cannot be written, or is none.
+        """
+        if self.read() is None:
+            with self._rewriting():
+                pass  # the secret is made with the file
+
     def create(
         self, name: str, role: Role, *, now: datetime, days: float | None = None
     ) -> tuple[ApiKey, str]:

@@ -24,6 +24,9 @@ class ApiSettings(BaseSettings):
         Path("~/.config/everscore/api-keys.json"),
         description="File of the API keys, hashed, and of the secret behind pseudonyms.",
     )
+    keys_later: bool = Field(
+        False, description="Begin without a key, and let nobody in until there is one."
+    )
     policy: Path | None = Field(
         None, description="YAML of what each role may do and see; else the one that comes with it."
     )

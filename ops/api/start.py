@@ -121,6 +121,8 @@ def join(
 ) -> Service:
     """A service of these parts, its keys and policy read."""
     keys = KeyFile(own.keys)
+    if own.authentication and own.keys_later:
+        keys.prepare()
     if own.authentication:
         _ = keys.pseudonym_secret  # says how to make a key where there is none
     service = Service(

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from ops.demo import load_purchases
@@ -23,10 +24,15 @@ pytestmark = pytest.mark.docker
 
 PARTITIONS = 4  # the file's default
 SLICE = 10_000
+KEY_SECONDS_MAX = 30.0
 COUNTED_SECONDS_MAX = 300.0  # the demo takes 20 s, on a machine that is busy 70 s
 # What a careless compose file would hand on to every container.
 CANARY = f"canary-{uuid.uuid4().hex}"
-SERVICES = {"kafka", "redis", "topics", "worker"}
+# Where keys are, and when they come, is no secret.
+NO_SECRETS = (
+    "EVERSCORE_API_KEYS=/var/lib/everscore/api-keys.json",
+    "EVERSCORE_API_KEYS_LATER=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +136,7 @@ def test_topics_are_made_once_and_everything_else_is_up(project):
     (topics,) = project.containers("topics")
     assert (topics["State"]["Status"], topics["State"]["ExitCode"]) == ("exited", 0)
     up = [service_of(one) for one in project.containers() if one["State"]["Running"]]
-    assert sorted(up) == ["kafka", "redis", "worker", "worker"]
+    assert sorted(up) == ["kafka", "redis", "serve", "worker", "worker"]
 
 
 def test_doctor_on_this_machine_finds_kafka_and_redis_behind_their_ports(project, settings):
@@ -165,11 +171,14 @@ def test_ports_are_published_on_this_machine_alone(project):
         for bindings in container["NetworkSettings"]["Ports"].values()
         if bindings
     }
-    assert published == {"kafka": {"127.0.0.1"}, "redis": {"127.0.0.1"}}
+    assert published == {name: {"127.0.0.1"} for name in ("kafka", "redis", "serve")}
 
 
 def test_no_secret_is_in_a_container_or_an_image(project):
     told = docker("inspect", *(container["Id"] for container in project.containers()))
+    for setting in NO_SECRETS:
+        assert f'"{setting}"' in told
+        told = told.replace(f'"{setting}"', "")
     image = docker("inspect", "everscore:latest")
     history = docker("history", "--no-trunc", "everscore:latest")
     for text in (told, image, history):
@@ -202,6 +211,45 @@ async def test_purchases_replayed_from_this_machine_are_counted_equal_to_lifetim
     progress = await until_read(project, settings, SLICE)
     assert (progress.applied, progress.duplicates, progress.dead) == (SLICE, 0, 0)
     await assert_equal_to_lifetimes(settings, purchases[:SLICE], progress.customers)
+
+
+def get(project: ComposeProject, path: str, key: str | None = None) -> httpx.Response:
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return httpx.get(f"{project.api}{path}", headers=headers, timeout=30)
+
+
+def make_key(project: ComposeProject, name: str, role: str) -> str:
+    """As the compose file and the README say."""
+    words = ("everscore", "key", "create", name, "--role", role)
+    return project.compose("exec", "-T", "serve", *words).strip()
+
+
+def opens(project: ComposeProject, key: str) -> bool:
+    """Whether it does within a few seconds: servers look once a second."""
+    deadline = time.monotonic() + KEY_SECONDS_MAX
+    while get(project, "/welcome", key).status_code != 200:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_api_serves_its_page_to_all_and_customers_to_none_but_who_has_a_key(project):
+    """Before the first key, and with one that is made in the running container."""
+    page = get(project, "/")
+    assert page.status_code == 200
+    assert "<title>Everscore</title>" in page.text
+    assert get(project, "/customers/00003").status_code == 401
+    key = make_key(project, "phone", "pii-reader")
+    assert opens(project, key)
+    found = get(project, "/customers/00003", key).json()
+    assert found["customer_id"] == "00003"
+    assert found["prob_alive"] > 0
+    assert project.compose("exec", "-T", "serve", "everscore", "key", "ls").count("phone") == 1
+    written = project.compose("exec", "-T", "serve", "cat", "/var/lib/everscore/audit.jsonl")
+    assert '"action": "customer"' in written
+    assert "00003" not in written
+    assert key not in project.logs()
 
 
 async def test_worker_killed_under_load_comes_back_and_counts_each_purchase_once(
@@ -247,6 +295,8 @@ async def test_project_taken_down_and_up_again_has_everything(project, settings,
     say(f"warm up: everything healthy after {project.up(workers=2):.1f} s")
     again = await until_read(project, settings, 3 * SLICE)
     assert again == before
+    names = project.compose("exec", "-T", "serve", "everscore", "key", "ls")
+    assert "phone" in names
     await assert_equal_to_lifetimes(settings, purchases[: 2 * SLICE], again.customers)
 
 

@@ -37,11 +37,14 @@ class ComposeProject:
         kafka_port = choose_port(None)
         redis_port = choose_port(None, reserved=[kafka_port])
         self.kafka = f"{HOST}:{kafka_port}"
+        api_port = choose_port(None, reserved=[kafka_port, redis_port])
         self.redis = f"redis://{HOST}:{redis_port}/0"
+        self.api = f"http://{HOST}:{api_port}"
         self._environment = {
             **os.environ,
             "EVERSCORE_STACK_KAFKA_PORT": str(kafka_port),
             "EVERSCORE_STACK_REDIS_PORT": str(redis_port),
+            "EVERSCORE_STACK_API_PORT": str(api_port),
             **environment,
         }
         self._command = [*compose_command(), "--project-name", self.name]

@@ -3,7 +3,7 @@
 The lock holds every extra; an image wants what the worker runs on. uv writes below each entry who
 needs it: that is the graph. Run by the Dockerfile with nothing installed, so standard library only.
 
-    python3 lock_part.py everscore >runtime.lock
+    python3 lock_part.py everscore 'everscore[serve]' >runtime.lock
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 _PROJECT = "everscore"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_EXTRA = re.compile(rf"{_PROJECT}\[([a-z]+)\]")
 _VIA = re.compile(r"^ +# +(?:via )?(?!via$)([a-z0-9._-]+)(?: \(pyproject\.toml\))?$")
 
 
@@ -69,19 +71,46 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _dependencies(pyproject: Path) -> set[str]:
-    """What the project itself needs, without its extras."""
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    found = (_NAME.match(requirement) for requirement in project["dependencies"])
+def roots_of(names: Iterable[str], pyproject: str) -> set[str]:
+    r"""Packages of the lock that some names mean: the project is what it needs, not itself.
+
+    Parameters
+    ----------
+    names : iterable of str
+        `everscore`, an extra such as `everscore[serve]` (which is the extra alone), or packages.
+    pyproject : str
+
+    Raises
+    ------
+    KeyError
+        There is no such extra.
+
+    Examples
+    --------
+    >>> project = "[project]\ndependencies = ['a>=1']\noptional-dependencies = {x = ['B_c[d]>=2']}"
+    >>> sorted(roots_of(["everscore", "everscore[x]", "e"], project))
+    ['a', 'b-c', 'e']
+    """
+    project = tomllib.loads(pyproject)["project"]
+    roots: set[str] = set()
+    for name in names:
+        extra = _EXTRA.fullmatch(name)
+        if extra is not None:
+            roots |= _names(project["optional-dependencies"][extra[1]])
+        else:
+            roots |= _names(project["dependencies"]) if name == _PROJECT else {name}
+    return roots
+
+
+def _names(requirements: Iterable[str]) -> set[str]:
+    found = (_NAME.match(requirement) for requirement in requirements)
     return {_normal(match[0]) for match in found if match is not None}
 
 
 def main() -> None:
     """Write the part for the packages named to standard output."""
     folder = Path.cwd()
-    roots: set[str] = set()
-    for name in sys.argv[1:]:
-        roots |= _dependencies(folder / "pyproject.toml") if name == _PROJECT else {name}
+    roots = roots_of(sys.argv[1:], (folder / "pyproject.toml").read_text(encoding="utf-8"))
     lock = (folder / "requirements.lock").read_text(encoding="utf-8")
     sys.stdout.write(lock_part(lock, roots) + "\n")
 

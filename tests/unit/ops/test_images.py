@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
+import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
+from ops.api.settings import ApiSettings
 from ops.stack.images import BASE_IMAGE, KAFKA_IMAGE, REDIS_IMAGE, stand_ins
 from ops.stack.images.commands import run
-from ops.stack.images.lock_part import lock_part
+from ops.stack.images.lock_part import lock_part, roots_of
 from ops.stack.images.stand_ins import LABEL, Found, ensure_images
 from ops.stack.java import kafka_version
 from schemas.errors import ConfigurationError
@@ -19,6 +23,7 @@ from schemas.errors import ConfigurationError
 REPOSITORY = Path(__file__).parents[3]
 LOCK = (REPOSITORY / "requirements.lock").read_text(encoding="utf-8")
 COMPOSE = (REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8")
+PYPROJECT = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
 
 
@@ -40,6 +45,43 @@ def test_compose_file_fixes_no_container_name_and_carries_no_secret():
     assert "container_name" not in COMPOSE
     said = re.sub(r"^ *#.*$", "", COMPOSE, flags=re.MULTILINE)
     assert not re.search(r"(?i)(password|secret|token)\S*:\s*\S", said)
+
+
+SERVICES = yaml.safe_load(COMPOSE)["services"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_service_is_confined_limited_and_heard_on_this_machine_alone(name):
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+    assert service["mem_limit"] in {"256m", "1g"}
+    assert 0 < service["pids_limit"] <= 512
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    assert service["restart"] == ("no" if name == "topics" else "unless-stopped")
+    if service["image"] == "everscore:latest":
+        assert service["read_only"] is True
+
+
+def test_api_keeps_keys_and_audit_log_where_the_image_gives_its_user_a_folder():
+    service = SERVICES["serve"]
+    (volume,) = service["volumes"]
+    name, _, folder = volume.partition(":")
+    assert name in yaml.safe_load(COMPOSE)["volumes"]
+    assert re.search(
+        rf"install --directory --owner=10001 .*--mode=0700 {folder}$", DOCKERFILE, re.M
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in service["environment"].items():
+            patch.setenv(variable, str(value))
+        settings = ApiSettings()
+    assert settings.keys.parent == settings.audit.parent == Path(folder)
+    assert settings.authentication
+    assert settings.keys_later
+    port = settings.port
+    assert service["ports"] == [f"127.0.0.1:${{EVERSCORE_STACK_API_PORT:-{port}}}:{port}"]
+    assert f"/dev/tcp/127.0.0.1/{port} " in service["healthcheck"]["test"][-1]
 
 
 def names_of(part: str) -> set[str]:
@@ -64,13 +106,18 @@ def needs(package: str, extras: set[str]) -> set[tuple[str, frozenset[str]]]:
 
 def test_runtime_part_of_the_lock_is_what_the_installed_packages_say_they_need():
     """Asked of the packages, by other means than the lock's comments."""
-    roots = needs("everscore", set())
+    project = tomllib.loads(PYPROJECT)["project"]
+    lines = project["dependencies"] + project["optional-dependencies"]["serve"]
+    roots = {(normal(need.name), frozenset(need.extras)) for need in map(Requirement, lines)}
     wanted, new = set(roots), set(roots)
     while new:
         new = {need for name, extras in new for need in needs(name, set(extras))} - wanted
         wanted |= new
     expected = {name for name, _ in wanted}
-    part = names_of(lock_part(LOCK, {name for name, _ in roots}))
+    words = re.search(r"python3 lock_part\.py (.+) >runtime\.lock", DOCKERFILE)
+    assert words is not None
+    part = names_of(lock_part(LOCK, roots_of(shlex.split(words[1]), PYPROJECT)))
+    assert {"faust-streaming", "fastapi", "uvicorn"} <= part
     assert expected <= part
     # The lock is for every system and Python: what is beside this one's is little.
     assert len(part - expected) <= 5

@@ -60,6 +60,28 @@ def test_keys_made_at_once_are_all_kept_and_share_one_secret(path: Path) -> None
     assert all(KeyFile(path).find(text, NOW) for text in made)
 
 
+def test_file_made_before_its_keys_opens_nothing_and_keeps_its_secret(path: Path) -> None:
+    before = KeyFile(path)
+    before.prepare()
+    secret = before.pseudonym_secret
+    written = path.read_bytes()
+    before.prepare()
+    assert path.read_bytes() == written
+    assert path.stat().st_mode & 0o777 == 0o600
+    _, text = KeyFile(path).create("phone", Role.READER, now=NOW)
+    found = KeyFile(path)
+    assert found.find(text, NOW) is not None
+    assert found.pseudonym_secret == secret
+
+
+def test_broken_file_is_not_taken_for_one_without_keys(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("{")
+    with pytest.raises(ConfigurationError, match="is no file of API keys"):
+        KeyFile(path).prepare()
+    assert path.read_text() == "{"
+
+
 def test_pseudonyms_outlive_every_key(path: Path) -> None:
     keys = KeyFile(path)
     keys.create("first", Role.READER, now=NOW)
