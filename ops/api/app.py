@@ -20,12 +20,16 @@ from ops.api.problems import ApiError, Problem, as_api_error, problem_response
 from ops.api.routes import changes, console, customers, health, model, segments
 from ops.api.routes import service as service_room
 from ops.api.service import Service
+from ops.api.slashes import as_typed
 from schemas.errors import PipelineError, shown
 
 API_VERSION = "1.0"
 _REASONS_MAX = 3
 _PAUSE_SECONDS = 5.0
 _TRIES_TO_END, _END_SECONDS = 10, 0.5
+_SLASH_HINT = (
+    " An id with a slash has it as %2F; where a proxy decodes that, ask POST /customers:batchGet."
+)
 _REFS = "#/components/schemas/{model}"
 
 _log = logging.getLogger("everscore.api")
@@ -106,10 +110,12 @@ async def _invalid(request: Request, error: Any) -> Response:
 
 
 async def _refused(request: Request, error: Any) -> Response:
+    path = as_typed(request.scope["path"])
     kind, detail = {
         404: (
             "unknown-route",
-            f"There is nothing at {shown(request.url.path)}; /welcome lists what there is.",
+            f"There is nothing at {shown(path)}; /welcome lists what there is."
+            + (_SLASH_HINT if path.startswith("/customers/") else ""),
         ),
         405: ("method-not-allowed", f"Not by {request.method}."),
         400: ("invalid-request", "The body is no JSON in UTF-8."),

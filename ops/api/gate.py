@@ -17,6 +17,7 @@ from ops.api.problems import ApiError, as_api_error, problem_response
 from ops.api.routes.console import PATHS as CONSOLE_PATHS
 from ops.api.service import Service, take_tokens
 from ops.api.settings import is_loopback
+from ops.api.slashes import told_apart
 from schemas.errors import PipelineError
 
 BODY_BYTES_MAX = 64 * 1024
@@ -48,6 +49,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = told_apart(scope)
         began = time.perf_counter()
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get(b"request-id", "")
@@ -128,7 +130,7 @@ class Gate:
         )
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")
+        route = getattr(scope.get("route"), "path_format", "other")
         method = scope["method"] if route != "other" else "other"
         self._service.metrics.requests.labels(route, method, str(status)).inc()
         self._service.metrics.seconds.labels(route).observe(seconds)

@@ -132,6 +132,30 @@ def test_unknown_customer_is_told_what_to_do(arrive: Arrive) -> None:
     assert visitor.complaints == []
 
 
+@pytest.mark.parametrize("customer_id", ["till/7#a%2F+&;é", ".."])
+def test_id_that_means_something_to_an_address_is_looked_up_like_any_other(
+    arrive: Arrive, console: Console, customer_id: str
+) -> None:
+    console.buy(Purchase(customer_id, LATER, 4_200, "odd"))
+    visitor = arrive()
+    page = visitor.page
+    page.keyboard.press("/")
+    page.keyboard.type(customer_id)
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name=f"Customer {customer_id}", exact=True).wait_for()
+    page.reload()
+    page.get_by_role("heading", name=f"Customer {customer_id}", exact=True).wait_for()
+    if customer_id == "..":  # for a browser that is a folder
+        visitor.sees("no more than dots")
+    else:
+        page.locator(".chart svg").wait_for()
+        assert page.get_by_role("table", name="Last changes").locator("tbody tr").count() == 2
+    visitor.go("").sees("Lately")
+    page.get_by_role("link", name=customer_id, exact=True).click()
+    page.get_by_role("heading", name=f"Customer {customer_id}", exact=True).wait_for()
+    assert visitor.complaints == []
+
+
 def test_card_follows_what_the_customer_does(
     arrive: Arrive, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:

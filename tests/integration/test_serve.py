@@ -28,7 +28,7 @@ from schemas.errors import ConfigurationError, UnknownCustomerError
 from streams.connections import redis_store
 from tests.support.access import open_async_redis
 from tests.support.installation import REPOSITORY, Installation
-from tests.support.purchases import Run, cdnow_of
+from tests.support.purchases import Purchase, Run, cdnow_of
 
 pytestmark = pytest.mark.integration
 
@@ -227,13 +227,19 @@ async def test_api_before_any_worker_is_not_ready_and_is_so_afterwards(
                 assert (await client.get("/health/ready")).status_code == 503
                 assert (await client.get("/customers/00003")).status_code == 503
                 here.start_worker()
-                await here.produce([(p.value, p.customer_id) for p in cdnow_of(20)])
+                slashed = Purchase("till/7", 10_000, 500, "slashed")
+                bought = (*cdnow_of(20), slashed)
+                await here.produce([(p.value, p.customer_id) for p in bought])
                 ready = await until(
                     lambda: client.get("/health/ready"), lambda one: one["changes"] == "caught up"
                 )
                 assert ready["status"] == "ready"
                 await until(
                     lambda: client.get("/customers/00003"), lambda one: one["frequency"] == 5
+                )
+                await until(
+                    lambda: client.get("/customers/till%2F7"),
+                    lambda one: one["customer_id"] == "till/7",
                 )
 
 

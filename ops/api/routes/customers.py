@@ -87,7 +87,7 @@ async def look_up(ask: Ask, customer_id: str, action: str, at: str | None = None
 
 
 @router.get(
-    "/customers/{customer_id}",
+    "/customers/{customer_id:part}",
     responses=described(Profile, 304, 404),
     response_model=None,
     summary="One customer as of now, or as of another day",
@@ -157,7 +157,7 @@ async def batch_get(ask: MayCustomers, asked: BatchAsk) -> Response:
 
 
 @router.get(
-    "/customers/{customer_id}/outlook",
+    "/customers/{customer_id:part}/outlook",
     responses=described(Outlook, 404),
     response_model=None,
     summary="P(alive) by the day, and the changes to come",
@@ -213,7 +213,7 @@ def _purchase_days(customer: Customer) -> list[dict[str, Any]]:
 
 
 @router.get(
-    "/customers/{customer_id}/history",
+    "/customers/{customer_id:part}/history",
     responses=described(History, 404),
     response_model=None,
     summary="The changes of one customer, with their causes",

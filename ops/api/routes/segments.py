@@ -126,7 +126,7 @@ async def search(
 
 
 @router.get(
-    "/segments/{name}/customers",
+    "/segments/{name:part}/customers",
     responses=described(Members, 404),
     response_model=None,
     summary="Who is in a segment",

@@ -49,7 +49,12 @@ At = Annotated[
     Moment,
 ]
 CustomerIdPath = Annotated[
-    str, Path(description="Customer id, or its pseudonym.", examples=["C-42"], min_length=1)
+    str,
+    Path(
+        description="Customer id, or its pseudonym; percent-encoded, a slash as %2F.",
+        examples=["C-42"],
+        min_length=1,
+    ),
 ]
 Ids = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": ID_CHARS_MAX})]
 

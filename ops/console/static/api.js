@@ -58,7 +58,10 @@ export async function ask(path, options = {}) {
   return (await request(path, options)).json();
 }
 
-/** The path of a customer's route; ids may hold anything but a slash, which no path can carry. */
+/** Whether a path can carry an id: a browser takes . and .. for folders, encoded or not. */
+export const fitsPath = (id) => id !== "." && id !== "..";
+
+/** The path of a customer's route. */
 export const customerPath = (id, further = "") => `/customers/${encodeURIComponent(id)}${further}`;
 
 async function readEvents(response, onEvent, moved) {

@@ -1,6 +1,6 @@
 // The card of one customer: what to say on the phone first, then why, then everything.
 
-import { ask, customerPath } from "./api.js";
+import { ask, customerPath, fitsPath } from "./api.js";
 import { curveOf } from "./curve.js";
 import { el, empty, table } from "./dom.js";
 import {
@@ -30,8 +30,7 @@ async function found(id, signal) {
 async function asked(id, signal, may) {
   const profile = await found(id, signal);
   if (profile === null) return null;
-  // No path can carry an id with a slash.
-  const path = id.includes("/") ? null : (further) => ask(customerPath(id, further), { signal });
+  const path = !fitsPath(id) ? null : (further) => ask(customerPath(id, further), { signal });
   const [history, outlook] = await Promise.all([
     path && may.has("history") ? path("/history") : null,
     path && profile.prob_alive !== null ? path(`/outlook?days=${daysAhead(profile)}&course_days=${COURSE_DAYS}`) : null,
@@ -112,7 +111,7 @@ function value(profile) {
 }
 
 function changes(history) {
-  if (history === null) return panel("Last changes", empty("Not to be had: your key's role may not see the history, or the id has a slash."));
+  if (history === null) return panel("Last changes", empty("Not to be had: your key's role may not see the history, or the id is no more than dots."));
   const rows = history.changes.slice(-CHANGES_SHOWN).reverse();
   if (!rows.length) {
     return panel("Last changes", empty(history.remembered.caught_up ? "None of their changes is remembered any more." : "Changes are still being read; this fills by itself."));
