@@ -14,6 +14,7 @@ from ops.api.app import build_app
 from ops.api.gate import BODY_BYTES_MAX
 from ops.api.policy import Role
 from tests.support.api import Api
+from tests.support.hostile_ids import HOSTILE_IDS
 
 ALL = set(Role)
 READERS = {Role.READER, Role.PII_READER, Role.ADMIN}
@@ -42,18 +43,6 @@ BODIES = {
     "/segment": {"recency": 15, "frequency": 12, "monetary": 540},
 }
 QUERIES = {"/customers": {"prefix": "0000"}}
-HOSTILE_IDS = (
-    "a:b{c}\n*",
-    "x" * 10_240,
-    "1; DROP TABLE customers",
-    "' OR '1'='1",
-    "return redis.call('FLUSHALL')",
-    "*",
-    "00003\x00",
-    "0000?",
-    "partition:0 owner",
-    "\ud83d\udca9 \u202e",
-)
 
 
 def filled_in(path: str) -> str:

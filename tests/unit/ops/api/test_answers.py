@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from ops.api.policy import Role
@@ -20,63 +17,18 @@ from scoring.bootstrap import bootstrap_scorecard
 from streams.homes import home_partition
 from streams.settings import Settings
 from tests.support.api import PARTITIONS, Api, Counted, counted
+from tests.support.notebook import check_equal, notebook
 from tests.support.purchases import LogRecord, Purchase, cdnow_of
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # lifetimes 0.11.3 sets an option that pandas 3 has retired
-    from lifetimes import BetaGeoFitter, ModifiedBetaGeoFitter
-    from lifetimes.utils import summary_data_from_transaction_data
-
-FITTERS = {Family.BGNBD: BetaGeoFitter, Family.MBGNBD: ModifiedBetaGeoFitter}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BOUGHT = cdnow_of(60)
 IDS = [f"{number:05}" for number in range(1, 61)]
-
-
-def notebook(until: str, family: Family) -> pd.DataFrame:
-    """What a notebook computes of the first sixty customers on a day, P(alive) included."""
-    purchases = cdnow_of(60)
-    log = pd.DataFrame(
-        {
-            "id": [purchase.customer_id for purchase in purchases],
-            "date": [(EPOCH + timedelta(days=p.day)).replace(tzinfo=None) for p in purchases],
-            "dollars": [purchase.cents / 100 for purchase in purchases],
-        }
-    )
-    params = bootstrap_scorecard(family).alive
-    fitter = FITTERS[family]()
-    fitter.params_ = pd.Series(
-        {"r": params.r, "alpha": params.alpha_days, "a": params.a, "b": params.b}
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # lifetimes 0.11.3 uses what pandas 3 deprecates
-        summary = summary_data_from_transaction_data(
-            log, "id", "date", "dollars", observation_period_end=until, freq="D"
-        )
-        summary["prob_alive"] = fitter.conditional_probability_alive(
-            summary["frequency"], summary["recency"], summary["T"]
-        )
-    return summary
 
 
 async def batch(api: Api, at: str | None = None) -> dict[str, dict]:
     body = {"ids": IDS} | ({} if at is None else {"at": at})
     answer = (await api.post("/customers:batchGet", json=body)).json()
     return {customer["customer_id"]: customer for customer in answer["customers"]}
-
-
-def check_equal(found: dict[str, dict], expected: pd.DataFrame) -> None:
-    assert found.keys() == set(expected.index)
-    for ours, theirs in {
-        "frequency": "frequency",
-        "t_x_days": "recency",
-        "age_days": "T",
-        "monetary_value": "monetary_value",
-        "prob_alive": "prob_alive",
-    }.items():
-        got = np.array([found[name][ours] for name in expected.index], dtype=np.float64)
-        assert np.abs(got - expected[theirs].to_numpy(dtype=np.float64)).max() <= (
-            1e-12 if ours == "prob_alive" else 1e-9
-        ), ours
 
 
 # --- as of now, and of other days
@@ -94,14 +46,14 @@ async def scored(tmp_path: Path, of_family: tuple[Settings, Counted]) -> Api:
 
 
 async def test_scores_of_now_equal_lifetimes(scored: Api) -> None:
-    api, family = scored, scored.run.settings.family
+    api, params = scored, bootstrap_scorecard(scored.run.settings.family).alive
     found = await batch(api, at="1998-06-30")
-    check_equal(found, notebook("1998-06-30", family))
+    check_equal(found, notebook(BOUGHT, "1998-06-30", params))
     now = await batch(api)
     # Each partition's clock stands where its log ends.
     for day in {customer["as_of"] for customer in now.values()}:
         of_day = {name: one for name, one in now.items() if one["as_of"] == day}
-        check_equal(of_day, notebook(day[:10], family).loc[sorted(of_day)])
+        check_equal(of_day, notebook(BOUGHT, day[:10], params).loc[sorted(of_day)])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +62,34 @@ async def test_scores_of_now_equal_lifetimes(scored: Api) -> None:
 async def test_other_day_equals_what_a_notebook_would_have_computed_then(
     scored: Api, day: str
 ) -> None:
-    check_equal(await batch(scored, at=day), notebook(day, scored.run.settings.family))
+    params = bootstrap_scorecard(scored.run.settings.family).alive
+    check_equal(await batch(scored, at=day), notebook(BOUGHT, day, params))
+
+
+async def test_other_time_zone_counts_its_own_days_as_a_notebook_there_would(
+    tmp_path: Path,
+) -> None:
+    """CDNOW's days begin at midnight UTC, which in New York is the evening before."""
+    zone = "America/New_York"
+    settings = Settings(_env_file=None, timezone=zone)
+    api = await Api(tmp_path, settings).start(await counted(BOUGHT, settings))
+    params = bootstrap_scorecard(settings.family).alive
+    for day in ("1997-01-01", "1997-04-06", "1997-10-26", "1998-06-29", "1999-12-31"):
+        check_equal(await batch(api, at=day), notebook(BOUGHT, day, params, zone))
+
+
+async def test_one_customer_alone_is_scored_as_lifetimes_has_them(scored: Api) -> None:
+    params = bootstrap_scorecard(scored.run.settings.family).alive
+    now = await batch(scored)
+    for customer_id in IDS[::6]:
+        alone = (await scored.get(f"/customers/{customer_id}")).json()
+        assert alone["as_of"] == now[customer_id]["as_of"]
+        wanted = notebook(BOUGHT, alone["as_of"][:10], params).loc[customer_id, "prob_alive"]
+        assert abs(alone["prob_alive"] - wanted) <= 1e-12
+        asked = f"/customers/{customer_id}?at=1997-09-30"
+        then = (await scored.get(asked)).json()
+        wanted = notebook(BOUGHT, "1997-09-30", params).loc[customer_id, "prob_alive"]
+        assert abs(then["prob_alive"] - wanted) <= 1e-12
 
 
 async def test_purchase_on_the_very_day_counts(api: Api) -> None:
