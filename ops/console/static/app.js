@@ -88,7 +88,8 @@ async function showHome(root, { signal }) {
   root.replaceChildren(
     el("section", { class: "hollow" },
       el("h1", {}, "Who is it?"),
-      el("p", {}, "Press ", el("kbd", {}, "/"), " and type the customer's id. ", el("kbd", {}, "↑"), " ", el("kbd", {}, "↓"), " choose, ", el("kbd", {}, "Enter"), " opens, ", el("kbd", {}, "Esc"), " closes."),
+      el("p", {}, "Type the customer's id into the field above. ",
+        el("span", { class: "keys" }, el("kbd", {}, "/"), " goes there, ", el("kbd", {}, "↑"), " ", el("kbd", {}, "↓"), " choose, ", el("kbd", {}, "Enter"), " opens, ", el("kbd", {}, "Esc"), " closes.")),
       seen.length ? el("p", { class: "recent" }, "Lately: ", seen.map((id) => [el("a", { href: `#/customer/${encodeURIComponent(id)}` }, id), " "])) : null),
     base);
   const look = async () => {

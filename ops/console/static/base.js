@@ -79,7 +79,7 @@ function flows(found, signal) {
   const toggle = el("label", { class: "tick-box" }, el("input", { type: "checkbox", checked: newcomers, change: (event) => { newcomers = event.target.checked; repaint(); } }), "with first purchases");
   return el("section", { class: "panel" },
     el("div", { class: "line" }, el("h2", {}, "Moves between segments"), moves.length ? toggle : null), box,
-    el("p", { class: "note" }, `${plural(found.remembered.changes, "change")} remembered${found.remembered.since ? `, since ${sayMoment(found.remembered.since)}` : ""}.`),
+    el("p", { class: "note" }, `${plural(moves.reduce((sum, flow) => sum + flow.changes, 0), "move")} from segment to segment among ${plural(found.remembered.changes, "change")} remembered${found.remembered.since ? `, since ${sayMoment(found.remembered.since)}` : ""}.`),
     el("details", { class: "fold" }, el("summary", {}, "As a table"), table("Moves between segments", ["From", "To", "Changes"],
       found.flows.map((flow) => [flow.previous === null ? "new" : badge(flow.previous), badge(flow.current, "segment", "no segment"), sayCount(flow.changes)]))));
 }

@@ -127,6 +127,20 @@ function changes(history) {
       history.changes.length > rows.length ? `, the latest ${rows.length} shown` : "", forgotten > 0 ? `; ${sayCount(forgotten)} older than this API remembers` : "", awaited > 0 ? `; ${sayCount(awaited)} on the way` : "", "."));
 }
 
+/** For whoever sees such a page for the first time. */
+function glossary({ outlook }) {
+  const below = outlook === null ? "" : `: fading below ${sayPercent(outlook.thresholds.fading)}, lost below ${sayPercent(outlook.thresholds.lost)}`;
+  const terms = [
+    ["P(alive)", "How probable it is that they have not left for good. Every purchase raises it, silence lowers it: sooner for those who used to buy often."],
+    ["Segment", "Customers who are alike in P(alive), number of purchases and money per purchase. It decides which offers they get."],
+    ["active, fading, lost", `P(alive) in three steps${below}.`],
+    ["RFM", "Recency, frequency, monetary: how lately, how often and for how much they buy, beside all other customers; 5 is best."],
+    ["Scorecard", "The numbers by which all this is computed. They are learnt anew from time to time; then a segment may change although nothing was bought."],
+  ];
+  return el("details", { class: "fold" }, el("summary", {}, "What the words mean"),
+    el("dl", { class: "terms" }, terms.map(([word, meaning]) => [el("dt", {}, word), el("dd", {}, meaning)])));
+}
+
 function raw(data) {
   const flat = (thing, before = "") => Object.entries(thing).flatMap(([name, inner]) =>
     (inner !== null && typeof inner === "object" ? flat(inner, `${before}${name}.`) : [[before + name, inner === null ? "null" : String(inner)]]));
@@ -150,7 +164,7 @@ function card(data, signal) {
     el("section", { class: "story", "aria-label": "In plain words" }, story(data), freshness(profile)),
     outlook ? panel("P(alive) over time", curveOf(outlook, signal)) : null,
     el("div", { class: "pair" }, profile.rfm ? rfm(profile) : null, value(profile)),
-    changes(data.history), raw(data));
+    changes(data.history), glossary(data), raw(data));
 }
 
 const mark = (profile) => [profile.sequence, profile.scorecard, profile.last_purchase_at, profile.monetary_total, profile.refund_total, profile.segment, profile.lifecycle].join("|");
@@ -159,7 +173,8 @@ const mark = (profile) => [profile.sequence, profile.scorecard, profile.last_pur
 export async function showCustomer(root, { id, signal, me, remember }) {
   document.title = `${id} · Everscore`;
   const nobody = (words) => root.replaceChildren(el("section", { class: "hollow" }, el("h1", {}, "Nobody by that id"),
-    el("p", {}, words, " Check it with the customer, and press ", el("kbd", {}, "/"), " to type it again.")));
+    el("p", {}, words, " Check it with the customer, and type it again",
+      el("span", { class: "keys" }, " (", el("kbd", {}, "/"), ")"), ".")));
   let data;
   try {
     data = await asked(id, signal, me.may);
@@ -177,9 +192,9 @@ export async function showCustomer(root, { id, signal, me, remember }) {
   const paint = () => {
     inner.abort();
     inner = new AbortController();
-    const folded = !root.querySelector("details")?.open;
+    const open = [...root.querySelectorAll("details")].map((fold) => fold.open);
     root.replaceChildren(card(data, inner.signal));
-    root.querySelector("details").open = !folded;
+    root.querySelectorAll("details").forEach((fold, index) => { fold.open = open[index] ?? false; });
   };
   paint();
   signal.addEventListener("abort", () => inner.abort());

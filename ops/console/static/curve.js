@@ -7,6 +7,7 @@ const DAY_MS = 86_400_000;
 const PAD = { top: 14, right: 50, bottom: 58, left: 44 };
 const HEIGHT = 320;
 const LABEL_PX = 74; // room of a date on the axis
+const NAME_PX = 70; // room of a change to come
 
 const SPANS = [["3 months", 92], ["1 year", 366], ["All", Infinity]];
 
@@ -117,18 +118,22 @@ export function curveOf(outlook, signal) {
       return draw("circle", { class: "purchase", cx: x(one.at), cy: base + 13, r: size.toFixed(1) },
         draw("title", {}, `${sayDay(one.day)}: ${plural(one.purchases, "purchase")}, ${sayMoney(one.amount)}`));
     });
-    let roomFrom = -Infinity;
-    const changes = marksOf(outlook, from, to).map((one) => {
+    const coming = marksOf(outlook, from, to);
+    // The curve falls: a name has room above it to the right, and below it to the left. There it stands where the edge
+    // or another mark is close, a line lower than the next: so every name is on its own side of its mark.
+    const below = coming.map((one) => (x(one.ms) > width - PAD.right - NAME_PX ? 1 : 0));
+    for (let index = coming.length - 2; index >= 0; index -= 1) {
+      if (x(coming[index + 1].ms) - x(coming[index].ms) < NAME_PX) below[index] = below[index + 1] + 1;
+    }
+    const changes = coming.map((one, index) => {
       const at = x(one.ms);
       const p = pAt(ahead, one.ms)?.p ?? 0;
-      const close = at - roomFrom < 70; // then below the curve, where the next one has no name yet
-      roomFrom = close ? -Infinity : at;
+      const end = below[index] > 0;
       const colour = one.kind === "segment" ? colourOf(one.current) : `life-${one.current}`;
-      const end = close || at > width - PAD.right - 60;
       return draw("g", { class: `coming ${colour}` },
         draw("line", { x1: at, x2: at, y1: y(p), y2: base }),
         draw("path", { d: `M${at} ${y(p) - 6}l6 6-6 6-6-6z` }),
-        draw("text", { x: end ? at - 10 : at + 10, y: y(p) + (close ? 16 : -6), "text-anchor": end ? "end" : "start" }, one.current ?? "no segment"),
+        draw("text", { x: end ? at - 10 : at + 10, y: y(p) + (end ? 16 * below[index] : -6), "text-anchor": end ? "end" : "start" }, one.current ?? "no segment"),
         draw("title", {}, `${sayDay(one.at)}: ${one.previous ?? "–"} → ${one.current ?? "–"}, if nothing is bought`));
     });
     const area = seen.length ? `${pathOf(seen, x, y)}L${x(seen[seen.length - 1].at).toFixed(1)} ${base}L${x(seen[0].at).toFixed(1)} ${base}Z` : "";

@@ -25,7 +25,7 @@ function row(change) {
       change.previous === null ? el("span", { class: "muted" }, "new") : badge(change.previous, change.kind),
       el("span", { class: "arrow", "aria-label": "to" }, "→"), badge(change.current, change.kind)),
     el("span", { class: "cause" }, sayCause(change.cause)),
-    el("span", { class: "prob" }, el("span", { class: "unseen" }, "P(alive) "), sayPercent(change.prob_alive)));
+    el("span", { class: "prob" }, el("small", {}, "P(alive) "), sayPercent(change.prob_alive)));
 }
 
 const select = (label, name, options, chosen) => el("label", { class: "field" }, label, el("select", { name },
