@@ -74,7 +74,7 @@ def moment_after(rng: np.random.Generator, entries: list[DayEntry]) -> tuple[str
 def test_random_histories_are_scored_as_the_worker_does(client, ask, family) -> None:
     rng = np.random.default_rng(7)
     scored = 0
-    for number in range(400):
+    for number in range(200):
         params = random_params(rng, family)
         entries = entries_of(rng, int(rng.integers(1, 40)))
         keys = put(client, str(number), entries, params)
@@ -87,7 +87,7 @@ def test_random_histories_are_scored_as_the_worker_does(client, ask, family) -> 
         found = float(ask(keys, text))
         assert found == pytest.approx(wanted, rel=RTOL, abs=SMALLEST), (params, entries, text)
         scored += 1
-    assert scored > 300
+    assert scored > 150
 
 
 @pytest.mark.parametrize("family", Family)
@@ -132,12 +132,12 @@ def test_answer_has_every_digit_of_the_number(client, ask) -> None:
 async def counted(
     request: pytest.FixtureRequest, server: EmbeddedRedis, client: redis.Redis
 ) -> AsyncIterator[Lookup]:
-    """CDNOW's first forty customers with some refunds, in one time zone."""
+    """CDNOW's first fifteen customers with some refunds, in one time zone."""
     settings = Settings(_env_file=None, redis=server.url, timezone=request.param)
     store = RedisStore(server.url)
     await store.found({"partitions": "4", "timezone": request.param})
     run = await Run(4, settings, store).start()
-    purchases = cdnow_of(40)
+    purchases = cdnow_of(15)
     await run.feed(purchases, 500)
     await run.feed(
         [
@@ -155,7 +155,7 @@ async def test_any_day_equals_what_the_look_up_says(counted: Lookup, ask) -> Non
     at = [-1, 0, 30, 100, 181, 250, 365, 545, 800, 3_650]
     begin = (datetime(1997, 1, 1, tzinfo=UTC) - EPOCH).days
     compared = unknown = 0
-    for number in range(1, 41):
+    for number in range(1, 16):
         customer_id = f"{number:05}"
         for day in [begin + days for days in at]:
             moment = (EPOCH + timedelta(days=day)).strftime("%Y-%m-%d")
@@ -172,7 +172,7 @@ async def test_any_day_equals_what_the_look_up_says(counted: Lookup, ask) -> Non
                 continue
             assert float(ask(keys, moment)) == pytest.approx(profile["prob_alive"], rel=RTOL)
             compared += 1
-    assert compared > 200
+    assert compared > 90
     assert unknown > 5
 
 
