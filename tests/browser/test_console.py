@@ -42,6 +42,17 @@ def test_wrong_key_is_refused_in_one_line_and_the_right_one_stays_in_the_tab(
     assert page.evaluate("sessionStorage.length") == 0
 
 
+def test_what_is_typed_while_the_first_view_is_awaited_begins_a_search(
+    arrive: Arrive, console: Console
+) -> None:
+    visitor = arrive(None)
+    page = visitor.page
+    page.route("**/segments", lambda _route: None)  # no answer, as long as it may take
+    visitor.sign_in(console.api.key[Role.PII_READER])
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "query"
+
+
 def test_customer_is_found_by_the_keyboard_alone(arrive: Arrive) -> None:
     visitor = arrive()
     page = visitor.page

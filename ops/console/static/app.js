@@ -33,6 +33,8 @@ heard.addEventListener("refused", ({ detail: refusal }) => {
   else if (refusal.status >= 500) trouble(refusal.message);
 });
 
+const oneMoment = () => el("p", { class: "empty waiting" }, "One moment …");
+
 function wordsOf(error) {
   if (error.status === 403) return `${error.message} Sign out, and use a key of such a role.`;
   return error.message;
@@ -133,7 +135,7 @@ async function show() {
       el("p", {}, `Its role, ${me.role}, has no right to ${right}: sign out, and use a key that has.`)));
     return;
   }
-  root.replaceChildren(el("p", { class: "empty waiting" }, "One moment …"));
+  root.replaceChildren(oneMoment());
   scrollTo(0, 0);
   while (!signal.aborted) {
     try {
@@ -170,6 +172,7 @@ async function begin(welcome) {
   me = { ...welcome, may: new Set(welcome.may) };
   settle(welcome);
   trouble(null);
+  $("content").replaceChildren(oneMoment()); // or what is typed next would go into the field of the key
   $("search").hidden = !me.may.has("customers");
   $("views").hidden = false;
   $("leave").hidden = !keptKey();
