@@ -83,10 +83,11 @@ def value_of(
     array([35.22, 24.66])
     """
     n, steps = len(frequency), len(_HORIZONS)
-    rows = (frequency, t_x_days, age_days)
     expected = expected_purchases(
         np.repeat(_HORIZONS, n),
-        *(np.tile(column, steps) for column in rows),
+        np.tile(frequency, steps),
+        np.tile(t_x_days, steps),
+        np.tile(age_days, steps),
         scorecard.alive,
         np.tile(alive, steps),
     ).reshape(steps, n)
@@ -97,7 +98,7 @@ def value_of(
     if scorecard.spend is not None:
         spend = expected_spend(frequency, monetary_value, scorecard.spend)
     return Value(
-        prob_purchase(_STEP_DAYS, *rows, scorecard.alive, alive),
+        prob_purchase(_STEP_DAYS, frequency, t_x_days, age_days, scorecard.alive, alive),
         expected[_AT_30],
         expected[_AT_90],
         spend,
