@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,17 @@ import numpy as np
 from schemas.change import ChangeType
 from schemas.transaction import LAST_US
 from scoring.advance import advance
-from scoring.alive import prob_alive, prob_purchase
+from scoring.alive import prob_alive
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import expected_purchases_30d, rfm_of
+from scoring.change_events import rfm_of
 from scoring.events import Events
 from scoring.ledger import DayEntry, unpack_days
 from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t_x_days
 from scoring.states import NEVER_US, UNKNOWN_US, Numbers, States
 from scoring.timeline import Card, Timeline
+from scoring.value import value_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-HORIZON_DAYS = 30.0
 _US_PER_DAY = 86_400_000_000
 
 
@@ -183,18 +184,7 @@ class Customer:
                 "age_days": float(age_days(row, self._calendar)[0]),
                 "silence_days": float(silence_days(row, self._calendar)[0]),
                 "prob_alive": float(row["prob_alive"][0]),
-                "expected_purchases_30d": float(
-                    expected_purchases_30d(row, card, self._calendar)[0]
-                ),
-                "prob_purchase_30d": float(
-                    prob_purchase(
-                        HORIZON_DAYS,
-                        row["frequency"],
-                        t_x_days(row),
-                        age_days(row, self._calendar),
-                        card.alive,
-                    )[0]
-                ),
+                **self._value(),
                 "rfm": {"recency": recency, "frequency": frequency, "monetary": monetary},
                 "margin": {
                     "segment": card.segment_names[nearest][0],
@@ -205,6 +195,20 @@ class Customer:
             {"at": step.at, "kind": step.kind, "current": step.current} for step in self.foreseen()
         ]
         return profile
+
+    def _value(self) -> dict[str, float | None]:
+        """What to expect of the customer; no money where the scorecard has no spend model."""
+        row = self.numbers
+        value = value_of(
+            row["frequency"],
+            t_x_days(row),
+            age_days(row, self._calendar),
+            monetary_value(row),
+            row["prob_alive"],
+            self.card.scorecard,
+        )
+        plain = {name: float(column[0]) for name, column in value._asdict().items()}
+        return {name: None if isnan(number) else number for name, number in plain.items()}
 
     def segment_centre(self) -> dict[str, float] | None:
         """The typical customer of this customer's segment."""

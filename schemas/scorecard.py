@@ -110,6 +110,9 @@ class Scorecard(_Frozen):
     origin: Origin
     alive: AliveParams
     spend: SpendParams | None = None
+    discount_rate: float = Field(
+        default=0.1, ge=0, le=10, description="Per year: what is spent later is worth less by it."
+    )
     scaler: Scaler
     centroids: tuple[Point, ...] = Field(description="In standardised feature space, shape (k, 3).")
     segments: tuple[str, ...] = Field(description="Name of each centroid.")

@@ -205,7 +205,7 @@ def prob_purchase(
 
 
 def expected_purchases(
-    horizon_days: float,
+    horizon_days: float | FloatArray,
     frequency: IntArray,
     t_x_days: FloatArray,
     age_days: FloatArray,

@@ -1,8 +1,8 @@
 """Fitting the models to customers: BG/NBD, MBG/NBD and Gamma-Gamma.
 
-Owns de-duplication (equal histories count once, with a weight), warm starts, the refusal of fits that
-mean nothing, and what the spend model expects of a customer. The likelihoods are those of lifetimes;
-their maximum is in `scoring.likelihood`.
+Owns de-duplication (equal histories count once, with a weight), warm starts and the refusal of fits
+that mean nothing. The likelihoods are those of lifetimes; their maximum is in `scoring.likelihood`, what
+the spend model expects of a customer in `scoring.value`.
 """
 
 from __future__ import annotations
@@ -186,39 +186,3 @@ def fit_spend(frequency: IntArray, monetary_value: FloatArray) -> SpendParams:
             f"q = {q:g} is not above 1: mean spend over all customers would be infinite"
         )
     return SpendParams(p=p, q=q, v=v * unit)
-
-
-def expected_spend(
-    frequency: IntArray, monetary_value: FloatArray, params: SpendParams
-) -> FloatArray:
-    """Mean spend of a purchase day to expect of each customer, major units.
-
-    Between the customer's own mean and that of all customers, nearer to their own the more
-    purchases it rests on.
-
-    Parameters
-    ----------
-    frequency, monetary_value
-        As for `fit_spend`; a negative mean (refunds above purchases) counts as none.
-
-    Returns
-    -------
-    float64, shape (n,), >= 0
-        Where the model has no mean (p·x + q <= 1, which `fit_spend` refuses) the customer's own.
-
-    Notes
-    -----
-    Source: Fader and Hardie (2013), note 025, equation 5.
-
-    Examples
-    --------
-    >>> cdnow = SpendParams(p=6.25, q=3.74, v=15.44)
-    >>> expected_spend(np.array([0, 2, 50]), np.array([0.0, 22.35, 22.35]), cdnow).round(2)
-    array([35.22, 24.66, 22.46])
-    """
-    own = np.maximum(monetary_value, 0.0)
-    purchases = np.maximum(frequency, 0)
-    excess = params.p * purchases + (params.q - 1.0)
-    exists = excess > 0
-    shrunk = params.p * (params.v + purchases * own) / np.where(exists, excess, 1.0)
-    return np.where(exists, shrunk, own)

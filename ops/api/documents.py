@@ -69,7 +69,13 @@ class Profile(Document):
     silence_days: float | None = Field(description="Last purchase day to now.")
     prob_alive: float | None = Field(ge=0, le=1)
     expected_purchases_30d: float | None = Field(ge=0)
+    expected_purchases_90d: float | None = Field(ge=0)
     prob_purchase_30d: float | None = Field(ge=0, le=1)
+    expected_spend: float | None = Field(
+        ge=0, description="A purchase day, major units; null until a spend model is fitted."
+    )
+    clv_90d: float | None = Field(ge=0, description="Discounted spend of the next 90 days.")
+    clv_365d: float | None = Field(ge=0, description="Discounted spend of the next 365 days.")
     rfm: Rfm | None
     margin: Margin | None
     next_changes: list[NextChange]

@@ -13,6 +13,7 @@ from typing import Any
 
 from ops.api.policy import Dates, Ids, Rights
 from ops.customers import Customer, Foreseen
+from scoring.value import Value
 
 # A day and one of these numbers give another day.
 _TELL_THE_DAY = ("t_x_days", "age_days", "silence_days")
@@ -20,8 +21,7 @@ _TELL_THE_DAY = ("t_x_days", "age_days", "silence_days")
 _SCORES = (
     *_TELL_THE_DAY,
     "prob_alive",
-    "expected_purchases_30d",
-    "prob_purchase_30d",
+    *Value._fields,
     "rfm",
     "margin",
 )

@@ -22,6 +22,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead 
 _PLOT_COLUMNS = 64
 _LAST_CHANGES = 6
 _PAST_DAYS = 120
+_MONEY = frozenset(
+    ("monetary_value", "monetary_total", "refund_total", "expected_spend", "clv_90d", "clv_365d")
+)
 
 
 @command
@@ -55,7 +58,7 @@ def _shown(name: str, value: Any) -> str:
             or "none: silence changes nothing any more"
         )
     if isinstance(value, float):
-        return f"{value:,.2f}" if "monetary" in name or "total" in name else f"{value:.4f}"
+        return f"{value:,.2f}" if name in _MONEY else f"{value:.4f}"
     return "—" if value is None else str(value)
 
 
@@ -186,6 +189,12 @@ def reasons(profile: dict[str, Any], customer: Customer) -> list[str]:
         lines.append(
             "Has not come back yet: customers with one purchase day share a segment, whatever its age; "
             "P(alive) and the lifecycle tell the fresh from the old."
+        )
+    if profile["clv_365d"] is not None:
+        lines.append(
+            f"{profile['expected_spend']:,.2f} are to be expected of a purchase day, "
+            f"{profile['clv_90d']:,.2f} of the next 90 days and {profile['clv_365d']:,.2f} of the year "
+            f"(discounted by {customer.card.scorecard.discount_rate:.0%} a year)."
         )
     rfm = profile["rfm"]
     lines.append(

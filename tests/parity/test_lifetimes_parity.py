@@ -11,12 +11,19 @@ from scipy.optimize import brentq
 
 from schemas.scorecard import AliveParams, Family, SpendParams
 from scoring.alive import age_at_prob_alive, expected_purchases, prob_alive, prob_purchase
-from scoring.fit import expected_spend, fit_alive, fit_spend
+from scoring.bootstrap import bootstrap_scorecard
+from scoring.fit import fit_alive, fit_spend
+from scoring.value import expected_spend, value_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # lifetimes 0.11.3 sets an option that pandas 3 has retired
     from lifetimes import BetaGeoFitter, GammaGammaFitter, ModifiedBetaGeoFitter
-    from lifetimes.utils import summary_data_from_transaction_data
+    from lifetimes.utils import (
+        _customer_lifetime_value as customer_lifetime_value,
+    )
+    from lifetimes.utils import (
+        summary_data_from_transaction_data,
+    )
 
 FITTERS = {Family.BGNBD: BetaGeoFitter, Family.MBGNBD: ModifiedBetaGeoFitter}
 # Fader, Hardie and Lee (2005) and Batislam, Denizel and Filiztekin (2007), weeks × 7.
@@ -197,3 +204,30 @@ def test_expected_spend_equals_lifetimes(cdnow):
     theirs = fitter.conditional_expected_average_profit(cdnow.frequency, cdnow.monetary_value)
     ours = expected_spend(cdnow.frequency, cdnow.monetary_value, params)
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+
+
+@BOTH
+def test_customer_lifetime_value_equals_lifetimes(cdnow, family):
+    yearly = 0.15
+    spend = SpendParams(p=6.25, q=3.74, v=15.44)
+    card = bootstrap_scorecard().model_copy(
+        update={"alive": PARAMS[family], "spend": spend, "discount_rate": yearly}
+    )
+    alive = prob_alive(*cdnow.history, PARAMS[family])
+    value = value_of(*cdnow.history, cdnow.monetary_value, alive, card)
+    fitter = oracle(family)
+    fitter.predict = fitter.conditional_expected_number_of_purchases_up_to_time
+    columns = [pd.Series(column) for column in (*cdnow.history, value.expected_spend)]
+    monthly = (1.0 + yearly) ** (30 / 365) - 1.0
+    theirs = {
+        months: customer_lifetime_value(
+            fitter, *columns, time=months, discount_rate=monthly, freq="D"
+        ).to_numpy()
+        for months in (3, 12)
+    }
+    finite = np.isfinite(theirs[12])
+    assert finite.mean() > 0.999
+    np.testing.assert_allclose(value.clv_90d[finite], theirs[3][finite], rtol=1e-9)
+    # A year is five days more than twelve of its months.
+    assert (value.clv_365d[finite] > theirs[12][finite]).all()
+    assert (value.clv_365d[finite] < theirs[12][finite] * 1.02).all()

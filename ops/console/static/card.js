@@ -105,6 +105,7 @@ function value(profile) {
     profile.refund_total ? ["Refunded", sayMoney(profile.refund_total)] : null,
     ["A repeat purchase", profile.frequency ? sayMoney(profile.monetary_value) : "–"],
     profile.prob_purchase_30d === null ? null : ["Buys within 30 days", sayPercent(profile.prob_purchase_30d), `${saySmall(profile.expected_purchases_30d)} expected`],
+    profile.clv_365d === null ? null : ["Worth within a year", sayMoney(profile.clv_365d), `${sayMoney(profile.clv_90d)} within 90 days`],
     ["Customer since", sayDay(profile.first_purchase_at)],
     profile.margin ? ["Nearest other segment", badge(profile.margin.segment)] : null,
   ]));

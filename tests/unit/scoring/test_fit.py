@@ -6,7 +6,6 @@ from schemas.scorecard import AliveParams, Family, SpendParams
 from scoring.fit import (
     REPEAT_CUSTOMERS_MIN,
     distinct_histories,
-    expected_spend,
     fit_alive,
     fit_spend,
 )
@@ -138,27 +137,6 @@ def test_spend_without_a_mean_is_refused():
     x, money = spends(3000, 3, SpendParams(p=6.0, q=0.6, v=1.0))
     with pytest.raises(DegenerateFitError, match=r"q = 0\.\d+ is not above 1"):
         fit_spend(x, money)
-
-
-def test_expected_spend_goes_from_the_common_mean_to_the_own():
-    x = np.array([0, 1, 10, 10**6])
-    expected = expected_spend(x, np.array([0.0, 80.0, 80.0, 80.0]), SPEND)
-    assert expected[0] == pytest.approx(SPEND.p * SPEND.v / (SPEND.q - 1))
-    assert (np.diff(expected) > 0).all()
-    assert expected[-1] == pytest.approx(80.0, rel=1e-5)
-
-
-def test_expected_spend_without_a_mean_is_the_customers_own():
-    heavy = SpendParams(p=0.2, q=0.5, v=3.0)
-    expected = expected_spend(np.array([0, 2, 50]), np.array([0.0, 7.0, 7.0]), heavy)
-    assert expected.tolist()[:2] == [0.0, 7.0]
-    assert expected[2] == pytest.approx(0.2 * (3 + 350) / 9.5)
-
-
-def test_expected_spend_of_more_refunds_than_purchases_is_that_of_nothing():
-    x, zero = np.array([3]), np.array([0.0])
-    assert expected_spend(x, np.array([-20.0]), SPEND) == expected_spend(x, zero, SPEND)
-    assert (expected_spend(x, zero, SPEND) > 0).all()
 
 
 def test_customers_who_all_spend_the_same_are_refused():
