@@ -22,22 +22,22 @@ IntArray = NDArray[np.int64]
 
 # Below this value of z·growth the closed form loses digits (1 − something near 1), and the
 # series, whose terms shrink at least by that factor, is complete to 0.05^13 = 1e-17.
-_SERIES_BELOW = 0.05
-_SERIES_TERMS = 13
+SERIES_BELOW = 0.05
+SERIES_TERMS = 13
 
 # |a − 1| below which (…)/(a − 1) is interpolated over six points. Against 50-digit arithmetic
 # (r from 0.001, z to 0.99999) smaller loses digits by cancellation just outside, larger by the
 # interpolation itself.
-_NEAR_ONE = 2e-3
+NEAR_ONE = 2e-3
 _SIX_POINT_WEIGHTS = ((1, 150 / 256), (3, -25 / 256), (5, 3 / 256))
 
 # 2F1 beyond this is near overflow and (1−z)^(a−1) near underflow: a or b of some hundreds and
 # a horizon of hundreds of alphas. Quadrature takes over at 2 ms a row, right to 1e-8 with 200
 # nodes; 64 leave 1e-4.
-_HUGE = 1e200
+HUGE = 1e200
 _QUADRATURE_NODES = 200
 
-_SMALLEST_C = 1e-12  # a + b = 1 under BG/NBD is a removable 0·∞; this is far below 1e-9
+SMALLEST_C = 1e-12  # a + b = 1 under BG/NBD is a removable 0·∞; this is far below 1e-9
 
 
 def prob_alive(
@@ -242,9 +242,9 @@ def expected_purchases(
     if alive is None:
         alive = prob_alive(frequency, t_x_days, age_days, params)
     z = horizon_days / (age_days + (params.alpha_days + horizon_days))
-    if abs(params.a - 1.0) >= _NEAR_ONE:
+    if abs(params.a - 1.0) >= NEAR_ONE:
         return np.asarray(alive * _purchases_if_alive(z, frequency, params, params.a))
-    step = 2.0 * _NEAR_ONE  # a = 1 is a removable singularity
+    step = 2.0 * NEAR_ONE  # a = 1 is a removable singularity
     purchases = np.zeros_like(z)
     for offset, weight in _SIX_POINT_WEIGHTS:
         for a in (params.a - offset * step, params.a + offset * step):
@@ -257,19 +257,19 @@ def _purchases_if_alive(
 ) -> FloatArray:
     """c/(a−1) · [1 − (1−z)^(a−1) · 2F1(c−r−x, a−1; c; z)], for a away from 1."""
     c_minus_x = a + params.b - (0.0 if params.family == Family.MBGNBD else 1.0)
-    if abs(c_minus_x) < _SMALLEST_C:
-        c_minus_x = _SMALLEST_C
+    if abs(c_minus_x) < SMALLEST_C:
+        c_minus_x = SMALLEST_C
     upper = c_minus_x - params.r
     c = frequency + np.float64(c_minus_x)
     hyper = hyp2f1(upper, a - 1.0, c, z)
-    far = ~(np.abs(hyper) < _HUGE)  # true for NaN
+    far = ~(np.abs(hyper) < HUGE)  # true for NaN
     if far.any():
         hyper[far] = 0.0
     purchases = np.asarray(c / (a - 1.0) * (1.0 - (1.0 - z) ** (a - 1.0) * hyper))
     for row in np.flatnonzero(far):
         purchases[row] = _by_quadrature(z[row], frequency[row] + params.r, a, c[row] + 1.0 - a)
     growth = max(1.0, a) * max(1.0, abs(upper + 1.0) / (c_minus_x + 1.0))
-    small = z * growth < _SERIES_BELOW
+    small = z * growth < SERIES_BELOW
     if small.any():
         purchases[small] = _purchases_if_alive_series(z[small], c[small], upper, a)
     return purchases
@@ -280,7 +280,7 @@ def _purchases_if_alive_series(z: FloatArray, c: FloatArray, upper: float, a: fl
     term = np.ones_like(z)
     series = term
     # Term by term: how numpy sums along an axis, hence the last bit, depends on the number of rows.
-    for n in range(1, _SERIES_TERMS):
+    for n in range(1, SERIES_TERMS):
         term = term * ((upper + n) * (a + n - 1.0) / (n + 1.0) * (z / (c + n)))
         series = series + term
     hyper = upper * z * series

@@ -116,15 +116,11 @@ async def profile_of(ask: Ask, customer: Customer) -> dict[str, Any]:
 
 def etag_of(customer: Customer, ask: Ask) -> str:
     """Sequence, last record, scorecard, hour, and how the caller sees it."""
-    row = customer.numbers[0]
-    parts = (
-        int(row["sequence"]),
-        f"{int(row['source_topic'])}.{int(row['source_offset'])}",
-        customer.card.version,
-        int(row["as_of_us"]) // _SAME_FOR_US,
-        f"{ask.view.clear:d}{ask.view.exact:d}",
+    one, view = customer.one, ask.view
+    return (
+        f'W/"{one.sequence}-{one.source_topic}.{one.source_offset}-{customer.card.version}-'
+        f'{one.as_of_us // _SAME_FOR_US}-{view.clear:d}{view.exact:d}"'
     )
-    return f'W/"{"-".join(map(str, parts))}"'
 
 
 def _matches(given: str, etag: str) -> bool:
@@ -222,7 +218,7 @@ async def history(ask: MayHistory, customer_id: CustomerIdPath) -> Response:
     """What this API remembers of the changes told of a customer; `complete` says whether it is all."""
     customer = await look_up(ask, customer_id, "history")
     changes = ask.service.changes.of(customer.customer_id)
-    told = int(customer.numbers["sequence"][0])
+    told = customer.one.sequence
     return answer(
         {
             "customer_id": ask.view.name(customer.customer_id),
