@@ -6,7 +6,6 @@ but no sweep has committed yet is computed by the same rules, so an answer is ne
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -170,7 +169,7 @@ class Customer:
 
     def _look_ahead(self) -> list[Foreseen]:
         # What has no name in the calendar comes too late to be told.
-        steps = settle(copy(self.one), LAST_US, self.card, self._calendar)
+        steps = settle(self.one.copy(), LAST_US, self.card, self._calendar)
         return [
             Foreseen(
                 _EPOCH + timedelta(microseconds=step.at_us),
@@ -213,9 +212,7 @@ class Customer:
                 "expected_purchases_30d": model.expected_purchases(
                     HORIZON_DAYS, one.frequency, one.t_x_days, age, alive
                 ),
-                "prob_purchase_30d": model.prob_purchase(
-                    HORIZON_DAYS, one.frequency, age, alive
-                ),
+                "prob_purchase_30d": model.prob_purchase(HORIZON_DAYS, one.frequency, age, alive),
                 "rfm": {"recency": recency, "frequency": frequency, "monetary": monetary},
                 "margin": {"segment": nearest, "distance": distance},
             }

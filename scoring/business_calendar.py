@@ -67,8 +67,9 @@ class BusinessCalendar:
         # where they go forward, nothing is read until the next offset begins.
         ends = np.append(self._starts_us[1:], np.inf) + self._offsets_us
         self._civil_ends_us = np.maximum.accumulate(ends)
-        self._starts, self._offsets = self._starts_us.tolist(), self._offsets_us.tolist()
-        self._civil_ends = self._civil_ends_us.tolist()
+        self._starts: list[float] = self._starts_us.tolist()
+        self._offsets: list[float] = self._offsets_us.tolist()
+        self._civil_ends: list[float] = self._civil_ends_us.tolist()
 
     def days_at(self, instants_us: IntArray) -> FloatArray:
         """Civil days since 1970-01-01 of each instant, the fraction of the day included.

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -59,9 +60,13 @@ class One:
         """A row as plain numbers."""
         return cls(*numbers[row].item())
 
+    def copy(self) -> One:
+        """Another one with the same values."""
+        return One(*_values(self))
+
     def numbers(self) -> Numbers:
         """The same as an array of one row."""
-        return np.array([astuple(self)], dtype=NUMBERS)
+        return np.array([_values(self)], dtype=NUMBERS)
 
     @property
     def t_x_days(self) -> float:
@@ -74,6 +79,9 @@ class One:
         if self.frequency <= 0:
             return 0.0
         return self.repeat_units / (self.frequency * UNITS_PER_MAJOR)
+
+
+_values = attrgetter(*(field.name for field in fields(One)))
 
 
 class Step(NamedTuple):
@@ -120,9 +128,7 @@ def settle(one: One, until_us: int, card: Card, calendar: BusinessCalendar) -> I
     )
 
 
-def _cross(
-    one: One, habits: tuple[float, float], card: Card, calendar: BusinessCalendar
-) -> None:
+def _cross(one: One, habits: tuple[float, float], card: Card, calendar: BusinessCalendar) -> None:
     """See `scoring.review.cross`."""
     one.as_of_us = one.next_review_us
     age = calendar.days_at_one(one.as_of_us) - one.first_day

@@ -21,6 +21,7 @@ from scoring.states import NONE
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+
 def log_features(
     prob_alive: FloatArray, frequency: IntArray, monetary_value: FloatArray
 ) -> FloatArray:

@@ -23,7 +23,7 @@ _LEDGER = len(FIELDS) - 1  # whoever is known has one
 
 
 def glimpse_commands(keys: Keys, partition: int, customer_id: str) -> bytes:
-    """The two commands as Redis reads them.
+    r"""The two commands as Redis reads them.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def glimpse_commands(keys: Keys, partition: int, customer_id: str) -> bytes:
     Examples
     --------
     >>> glimpse_commands(Keys(), 0, "C-1")[:57]
-    b'*23\\r\\n$5\\r\\nHMGET\\r\\n$12\\r\\ncustomer:C-1\\r\\n$9\\r\\nfrequency'
+    b'*23\r\n$5\r\nHMGET\r\n$12\r\ncustomer:C-1\r\n$9\r\nfrequency'
     """
     key = keys.customer(partition, customer_id).encode()
     return b"%b$%d\r\n%b\r\n%b" % (_HEAD, len(key), key, _rest(keys, partition))

@@ -32,6 +32,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._of_kind: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.limited = Counter(
             "everscore_api_limited", "Requests answered with 429.", registry=registry
         )
@@ -58,6 +59,16 @@ class Metrics:
         self.census_seconds = Gauge(
             "everscore_api_census_seconds", "How long the last count took.", registry=registry
         )
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answer; finding a metric by its labels costs more than counting, and is done once."""
+        kind = route, method, status
+        found = self._of_kind.get(kind)
+        if found is None:
+            count = self.requests.labels(route, method, str(status))
+            found = self._of_kind[kind] = count, self.seconds.labels(route)
+        found[0].inc()
+        found[1].observe(seconds)
 
     def text(self) -> bytes:
         """The exposition."""

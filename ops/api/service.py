@@ -141,6 +141,36 @@ def take_tokens(service: Service, key: ApiKey, cost: int = 1) -> None:
         )
 
 
+def ask_of(service: Service, key: ApiKey, right: Right | None, request_id: str) -> Ask:
+    """What a route works with.
+
+    Parameters
+    ----------
+    key : ApiKey
+        The caller's.
+    right : Right or None
+        That their role must have; None: any key will do.
+
+    Raises
+    ------
+    ApiError
+        The role does not have the right.
+    """
+    rights = service.policy.roles[key.role]
+    if right is not None and right not in rights.may:
+        raise ApiError(
+            403,
+            "forbidden",
+            f"Role {key.role.value} may not ask for this: it takes the right "
+            f"{right.value!r}, which the policy gives to "
+            + ", ".join(
+                role.value for role, other in service.policy.roles.items() if right in other.may
+            )
+            + ".",
+        )
+    return Ask(service, key, View(rights, service.secret), request_id)
+
+
 class Needs:
     """A dependency of a route: the caller's role must have a right.
 
@@ -161,23 +191,8 @@ class Needs:
         ApiError
             The role does not have the right.
         """
-        service: Service = request.app.state.service
-        key: ApiKey = request.state.key
-        rights = service.policy.roles[key.role]
-        if self.right is not None and self.right not in rights.may:
-            raise ApiError(
-                403,
-                "forbidden",
-                f"Role {key.role.value} may not ask for this: it takes the right "
-                f"{self.right.value!r}, which the policy gives to "
-                + ", ".join(
-                    role.value
-                    for role, other in service.policy.roles.items()
-                    if self.right in other.may
-                )
-                + ".",
-            )
-        return Ask(service, key, View(rights, service.secret), request.state.request_id)
+        state = request.state
+        return ask_of(request.app.state.service, state.key, self.right, state.request_id)
 
 
 def answer(body: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:

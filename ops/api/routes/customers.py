@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -111,7 +110,9 @@ async def profile_of(ask: Ask, customer: Customer) -> dict[str, Any]:
     """A profile with how fresh it is."""
     partitions = await ask.service.lookup.partitions()
     standing = ask.service.watch.standing(home_partition(customer.customer_id, partitions))
-    return ask.view.profile(customer) | {"freshness": asdict(standing)}
+    found = ask.view.profile(customer)
+    found["freshness"] = standing
+    return found
 
 
 def etag_of(customer: Customer, ask: Ask) -> str:
