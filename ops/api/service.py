@@ -21,7 +21,7 @@ from ops.api.keys import ApiKey, KeyFile, utc_now
 from ops.api.metrics import Metrics
 from ops.api.policy import Policy, Right, Role
 from ops.api.problems import ApiError
-from ops.api.rate_limit import RateLimit
+from ops.api.rate_limit import Limit, RateLimit
 from ops.api.settings import ApiSettings
 from ops.api.view import View, pseudonym
 from ops.api.watch import Watch
@@ -45,7 +45,7 @@ class Service:
         The wall clock.
     rising : callable
         Seconds of a clock that only rises.
-    limit : RateLimit
+    limit : Limit
     streams : int
         Open ones of /changes.
     """
@@ -62,7 +62,7 @@ class Service:
     now: Callable[[], datetime] = utc_now
     rising: Callable[[], float] = time.monotonic
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
-    limit: RateLimit = field(default_factory=RateLimit)
+    limit: Limit = field(default_factory=RateLimit)
     streams: int = 0
     _spare_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
