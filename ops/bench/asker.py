@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -90,11 +91,14 @@ class Line(Protocol):
     def ask(self, question: int) -> None:
         """Send a question, or keep it until that is possible."""
 
-    def sockets(self) -> list[socket.socket]:
-        """On which answers come."""
+    def sockets(self) -> Iterable[socket.socket]:
+        """On which answers come; may change."""
 
     def read(self, from_: socket.socket) -> None:
         """Take what has come."""
+
+    def close(self) -> None:
+        """Hang up."""
 
 
 class Record:
@@ -140,17 +144,20 @@ class HttpLine:
         self._requests = requests
         self._record = record
         self._waiting: deque[int] = deque()
-        self._all = {}
-        for _ in range(connections):
-            made = socket.create_connection(("127.0.0.1", port), _CONNECT_SECONDS_MAX)
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._all[made] = _Connection(made)
-        self._free = list(self._all.values())
+        self._port = port
+        self._all: dict[socket.socket, _Connection] = {}
+        self._free = deque(self._open() for _ in range(connections))
+
+    def _open(self) -> _Connection:
+        made = socket.create_connection(("127.0.0.1", self._port), _CONNECT_SECONDS_MAX)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._all[made] = _Connection(made)
+        return self._all[made]
 
     def ask(self, question: int) -> None:
         """See `Line`."""
         if self._free:
-            self._send(self._free.pop(), question)
+            self._send(self._free.popleft(), question)
         else:
             self._waiting.append(question)
 
@@ -159,16 +166,17 @@ class HttpLine:
         self._record.sent[question] = time.monotonic_ns()
         connection.socket.sendall(self._requests[question])
 
-    def sockets(self) -> list[socket.socket]:
+    def sockets(self) -> Iterable[socket.socket]:
         """See `Line`."""
-        return list(self._all)
+        return self._all
 
     def read(self, from_: socket.socket) -> None:
         """See `Line`."""
         connection = self._all[from_]
         part = from_.recv(_RECEIVE_BYTES)
         if not part:
-            raise SystemExit("the API closed a connection")
+            self._closed(connection)
+            return
         connection.seen += part
         head, found, body = bytes(connection.seen).partition(_HEAD_END)
         if not found or len(body) < _length(head):
@@ -179,6 +187,20 @@ class HttpLine:
             self._send(connection, self._waiting.popleft())
         else:
             self._free.append(connection)
+
+    def close(self) -> None:
+        """See `Line`."""
+        for one in self._all:
+            one.close()
+
+    def _closed(self, connection: _Connection) -> None:
+        """One that rested for long is opened anew, as any client would do."""
+        if connection not in self._free:
+            raise SystemExit("the API closed a connection instead of answering")
+        self._free.remove(connection)
+        del self._all[connection.socket]
+        connection.socket.close()
+        self._free.append(self._open())
 
 
 def _length(head: bytes) -> int:
@@ -210,9 +232,9 @@ class RedisLine:
         self._under_way.append(question)
         self._socket.sendall(self._commands[question])
 
-    def sockets(self) -> list[socket.socket]:
+    def sockets(self) -> Iterable[socket.socket]:
         """See `Line`."""
-        return [self._socket]
+        return (self._socket,)
 
     def read(self, from_: socket.socket) -> None:
         """See `Line`."""
@@ -223,6 +245,10 @@ class RedisLine:
         while (reply := self._reader.gets()) is not False:
             whole = isinstance(reply, list) and bool(reply)
             self._record.finish(self._under_way.popleft(), 200 if whole else 500)
+
+    def close(self) -> None:
+        """See `Line`."""
+        self._socket.close()
 
 
 def ask_all(lines: list[tuple[Line, Record]], patience_seconds: float = _PATIENCE_SECONDS) -> None:
@@ -240,7 +266,6 @@ def ask_all(lines: list[tuple[Line, Record]], patience_seconds: float = _PATIENC
         for number, (_, record) in enumerate(lines)
         for question, at in enumerate(record.due)
     )
-    owner = {one: line for line, _ in lines for one in line.sockets()}
     deadline = (coming[-1][0] if coming else 0) + round(patience_seconds * _NS)
     position = 0
     while any(record.open for _, record in lines) and time.monotonic_ns() < deadline:
@@ -251,8 +276,9 @@ def ask_all(lines: list[tuple[Line, Record]], patience_seconds: float = _PATIENC
             position += 1
         until = coming[position][0] if position < len(coming) else deadline
         wait = max(until - time.monotonic_ns(), 0) / _NS
-        for ready in select.select(list(owner), (), (), wait)[0]:
-            owner[ready].read(ready)
+        watched = [one for line, _ in lines for one in line.sockets()]
+        for ready in select.select(watched, (), (), wait)[0]:
+            next(line for line, _ in lines if ready in line.sockets()).read(ready)
 
 
 def due_times(begins: int, rate: float, seconds: float) -> tuple[Any, Any]:
@@ -282,6 +308,8 @@ def main() -> None:
     for _, record in lines:
         record.due = [begins + at for at in record.due]
     ask_all(lines)
+    for line, _ in lines:
+        line.close()
     Path(asking.times).write_bytes(msgspec.msgpack.encode([api.answered(), plain.answered()]))
 
 
