@@ -39,7 +39,7 @@ from ops.stack.processes import launcher
 from schemas.errors import ConfigurationError, PipelineError
 
 _ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/")
-_START_SECONDS_MAX = 60.0
+_START_SECONDS_MAX = 300.0  # on a machine that is busy with other things; else it takes some
 _END_SECONDS_MAX = 20.0
 _LOOK_SECONDS = 0.1
 _CONNECTIONS = 32
@@ -103,7 +103,7 @@ class ApiRun:
         From when a question was due to when it was sent: the asker's own, and the wait for a connection.
     feed, topic : Times or None
         From a purchase's production to its change at who listens to the API, and at who reads the topic;
-        None: the worker did not keep up.
+        None: there was none.
     cpu_us : float
         Of the API's processes for an answer, all they do besides included.
     api_mb : float
@@ -136,7 +136,7 @@ def measure_api(
     Raises
     ------
     ApiError
-        An answer is missing, or is none.
+        An answer is missing, or is none; or the worker did not keep up.
     StalledError, ConfigurationError, HelperError
         The worker does not count, or a process has ended.
     """
@@ -170,11 +170,14 @@ def measure_api(
                 used = _between(before, usage_of(process.pid))
                 listener.communicate()
             answers, plain = msgspec.msgpack.decode(names[1].read_bytes(), type=list[Answered])
+        if not seen.kept_up:
+            raise ApiError(
+                f"The worker did not keep up with {course.rate:g} purchases a second beside the API: it had "
+                f"counted {seen.counted:,} of {len(job):,} in the end."
+            )
         begins = known + int(course.rate * course.warm_up_seconds)
-        feed = topic = None
-        if seen.kept_up:
-            topic = _times(latencies_ms(job, seen.times, seen.arrivals, begins, known))
-            feed = _times(latencies_ms(job, seen.times, np.load(names[2]), begins, known))
+        topic = _times(latencies_ms(job, seen.times, seen.arrivals, begins, known))
+        feed = _times(latencies_ms(job, seen.times, np.load(names[2]), begins, known))
         skipped = int(load.requests * course.warm_up_seconds)
         return ApiRun(
             load,
