@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from ops.api.keys import KeyFile, utc_now
 from ops.api.policy import Role
-from ops.bench.asker import Answered, Asking
+from ops.bench.asker import Asking
+from ops.bench.asker_lines import Answered
 from ops.bench.contenders import REPOSITORY
 from ops.bench.feed_listener import Feeding
 from ops.bench.flow import helper, send_steadily, tell, wait_for_end

@@ -17,7 +17,8 @@ import pytest
 from ops.bench.api_load import ApiError, ApiRun, Load, Times, answer_times
 from ops.bench.api_report import judge_api, render_api
 from ops.bench.api_suite import ApiPlan, ApiResults, run_api_suite
-from ops.bench.asker import Answered, HttpLine, Line, Record, RedisLine, ask_all, due_times
+from ops.bench.asker import ask_all, due_times
+from ops.bench.asker_lines import Answered, HttpLine, Line, Record, RedisLine
 from ops.bench.feed_listener import changes_in
 from ops.bench.job import Job, make_job
 from ops.stack.at_hand import StackKind
