@@ -69,6 +69,7 @@ class RedisLane:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
                 await self._running
+            self._end([])  # a task that had not begun has told nobody
         await self._drop()
 
     async def _run(self) -> None:
@@ -78,9 +79,14 @@ class RedisLane:
                 burst, self._waiting = self._waiting, []
                 await self._answer(burst)
         finally:
-            self._running = None
-            _tell(burst + self._waiting, RedisConnectionError("Connection closed by us."))
-            self._waiting = []
+            self._end(burst)
+
+    def _end(self, burst: list[_Question]) -> None:
+        self._running = None
+        waiting, self._waiting = self._waiting, []
+        for one in burst + waiting:
+            if not one.answer.done():
+                one.answer.set_exception(RedisConnectionError("Connection closed by us."))
 
     async def _answer(self, burst: list[_Question]) -> None:
         used_before = self._connection is not None

@@ -179,6 +179,15 @@ async def test_store_closed_under_those_who_wait_tells_them(store: RedisStore, d
     assert [type(error) for error in told] == [StoreUnavailableError] * 3
 
 
+async def test_store_closed_before_it_has_begun_to_ask_tells_who_waits(store: RedisStore) -> None:
+    waiting = asyncio.create_task(store.glimpse(0, "C-0"))
+    await asyncio.sleep(0)  # it has asked, and nothing was sent yet
+    await store.close()
+    async with asyncio.timeout(30):
+        with pytest.raises(StoreUnavailableError):
+            await waiting
+
+
 async def test_fault_of_ours_is_each_askers_and_the_lane_goes_on(
     store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
