@@ -1,27 +1,25 @@
 """One customer as of any moment, for the people and services that ask.
 
 Owns what is said of a customer; `ops.lookup` finds them. What silence has done since the last event
-but no sweep has committed yet is computed by the same `advance`, so an answer is never stale.
+but no sweep has committed yet is computed by the same rules, so an answer is never stale.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from math import isnan
 from typing import Any
 
 import numpy as np
 
-from schemas.change import ChangeType
 from schemas.transaction import LAST_US
-from scoring.advance import advance
 from scoring.alive import prob_alive
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import rfm_of
-from scoring.events import Events
 from scoring.ledger import DayEntry, unpack_days
-from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t_x_days
+from scoring.one import One, lifecycle_name, margin_of_one, rfm_of_one, settle
+from scoring.review import silence_days, t_x_days
 from scoring.states import NEVER_US, UNKNOWN_US, Numbers, States
 from scoring.timeline import Card, Timeline
 from scoring.value import value_of
@@ -52,37 +50,64 @@ class Customer:
 
     Parameters
     ----------
-    states : States
-        One row, brought up to `as_of_us`.
+    customer_id : str
+    one : One
+        Brought up to `as_of_us`, on the scorecard in use; becomes this object's own.
+    days : bytes
+        Their packed days.
     as_of_us : int
         Microseconds since 1970 UTC.
     """
 
     def __init__(
-        self, states: States, as_of_us: int, timeline: Timeline, calendar: BusinessCalendar
+        self,
+        customer_id: str,
+        one: One,
+        days: bytes,
+        as_of_us: int,
+        timeline: Timeline,
+        calendar: BusinessCalendar,
     ) -> None:
-        self.customer_id = states.customer_ids[0]
-        self.as_of_us = as_of_us
-        self.stored: Numbers = states.numbers
+        self.customer_id = customer_id
+        self.one = one
         self.card: Card = timeline.card
-        self._states = states
-        self._timeline = timeline
+        self._days = days
         self._calendar = calendar
         self._foreseen: list[Foreseen] | None = None
-        self.numbers: Numbers = states.numbers.copy()
-        self.numbers["as_of_us"] = max(as_of_us, int(states.numbers["as_of_us"][0]))
+        one.as_of_us = max(as_of_us, one.as_of_us)
+        self._day = calendar.days_at_one(one.as_of_us)
         if self.scored:
-            self.numbers["prob_alive"] = self._prob_alive_at(self.numbers["as_of_us"])
+            one.prob_alive = self.card.one_alive.prob_alive(
+                one.frequency, one.t_x_days, self._day - one.first_day
+            )
+
+    @classmethod
+    def of(
+        cls,
+        states: States,
+        row: int,
+        as_of_us: int,
+        timeline: Timeline,
+        calendar: BusinessCalendar,
+    ) -> Customer:
+        """One of many."""
+        one, days = One.of(states.numbers, row), states.days[row]
+        return cls(states.customer_ids[row], one, days, as_of_us, timeline, calendar)
 
     @property
     def scored(self) -> bool:
         """Whether a purchase day is left to score."""
-        return bool(self.numbers["frequency"][0] >= 0)
+        return self.one.frequency >= 0
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        """The same as an array of one row."""
+        return self.one.numbers()
 
     @property
     def purchase_days(self) -> list[DayEntry]:
         """Days with a purchase that was not cancelled, ascending."""
-        return [entry for entry in unpack_days(self._states.days[0]) if entry.is_purchase_day]
+        return [entry for entry in unpack_days(self._days) if entry.is_purchase_day]
 
     def _prob_alive_at(self, instants_us: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         row = self.numbers
@@ -145,66 +170,63 @@ class Customer:
 
     def _look_ahead(self) -> list[Foreseen]:
         # What has no name in the calendar comes too late to be told.
-        step = advance(self._states, Events.none(), LAST_US, self._timeline, self._calendar)
+        steps = settle(self.one.copy(), LAST_US, self.card, self._calendar)
         return [
             Foreseen(
-                _EPOCH + timedelta(microseconds=int(block.numbers["as_of_us"][0])),
-                "segment" if block.kind is ChangeType.SEGMENT else "lifecycle",
-                block.previous[0],
-                block.current[0],
+                _EPOCH + timedelta(microseconds=step.at_us),
+                "segment" if step.of_segment else "lifecycle",
+                step.previous,
+                step.current,
             )
-            for block in step.changes.blocks
+            for step in steps
         ]
 
     def profile(self) -> dict[str, Any]:
         """Everything that `lookup` shows, plain values with units in their names."""
-        row, card = self.numbers, self.card
-        first, last = (int(row[name][0]) for name in ("first_at_us", "last_at_us"))
+        one, card = self.one, self.card
+        monetary_value = one.monetary_value
         profile: dict[str, Any] = {
             "customer_id": self.customer_id,
-            "as_of": moment(int(row["as_of_us"][0])),
-            "segment": card.segment_names[row["segment"]][0],
-            "segment_since": moment(int(row["segment_since_us"][0])),
+            "as_of": moment(one.as_of_us),
+            "segment": card.names[one.segment],
+            "segment_since": moment(one.segment_since_us),
             "lifecycle": self.lifecycle,
-            "first_purchase_at": moment(first),
-            "last_purchase_at": moment(last),
-            "frequency": max(int(row["frequency"][0]), 0),
-            "monetary_value": float(monetary_value(row)[0]),
-            "monetary_total": int(row["purchase_units"][0]) / 10_000,
-            "refund_total": int(row["refund_units"][0]) / 10_000,
-            "sequence": int(row["sequence"][0]),
+            "first_purchase_at": moment(one.first_at_us),
+            "last_purchase_at": moment(one.last_at_us),
+            "frequency": max(one.frequency, 0),
+            "monetary_value": monetary_value,
+            "monetary_total": one.purchase_units / 10_000,
+            "refund_total": one.refund_units / 10_000,
+            "sequence": one.sequence,
             "scorecard": card.version,
         }
         if self.scored:
-            recency, frequency, monetary = rfm_of(row, card, self._calendar)[0].tolist()
-            z = card.segmenter.features(row["prob_alive"], row["frequency"], monetary_value(row))
-            distance, nearest = card.segmenter.margin(z, row["segment"])
+            age, silence = self._day - one.first_day, self._day - one.last_day
+            recency, frequency, monetary = rfm_of_one(one, silence, monetary_value, card)
+            distance, nearest = margin_of_one(one, monetary_value, card)
             profile |= {
-                "t_x_days": int(row["last_day"][0] - row["first_day"][0]),
-                "age_days": float(age_days(row, self._calendar)[0]),
-                "silence_days": float(silence_days(row, self._calendar)[0]),
-                "prob_alive": float(row["prob_alive"][0]),
-                **self._value(),
+                "t_x_days": one.last_day - one.first_day,
+                "age_days": age,
+                "silence_days": silence,
+                "prob_alive": one.prob_alive,
+                **self._value(age, monetary_value),
                 "rfm": {"recency": recency, "frequency": frequency, "monetary": monetary},
-                "margin": {
-                    "segment": card.segment_names[nearest][0],
-                    "distance": float(distance[0]),
-                },
+                "margin": {"segment": nearest, "distance": distance},
             }
         profile["next_changes"] = [
             {"at": step.at, "kind": step.kind, "current": step.current} for step in self.foreseen()
         ]
         return profile
 
-    def _value(self) -> dict[str, float | None]:
+    def _value(self, age_days: float, monetary_value: float) -> dict[str, float | None]:
         """What to expect of the customer; no money where the scorecard has no spend model."""
-        row = self.numbers
+        one = self.one
         value = value_of(
-            row["frequency"],
-            t_x_days(row),
-            age_days(row, self._calendar),
-            monetary_value(row),
-            row["prob_alive"],
+            np.array([one.frequency]),
+            np.array([float(one.t_x_days)]),
+            np.array([age_days]),
+            np.array([monetary_value]),
+            np.array([one.prob_alive]),
             self.card.scorecard,
         )
         plain = {name: float(column[0]) for name, column in value._asdict().items()}
@@ -212,7 +234,7 @@ class Customer:
 
     def segment_centre(self) -> dict[str, float] | None:
         """The typical customer of this customer's segment."""
-        index = int(self.numbers["segment"][0])
+        index = self.one.segment
         if index < 0:
             return None
         alive, often, money = self.card.segmenter.raw_centroid(index)
@@ -225,5 +247,4 @@ class Customer:
     @property
     def lifecycle(self) -> str | None:
         """active, fading or lost."""
-        index = int(self.numbers["lifecycle"][0])
-        return str(LIFECYCLES[index]) if index >= 0 else None
+        return lifecycle_name(self.one)

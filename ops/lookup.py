@@ -18,11 +18,12 @@ from scoring.advance import advance
 from scoring.business_calendar import BusinessCalendar
 from scoring.events import Events
 from scoring.ledger import NO_DAY, pack_days, summarise, unpack_days
+from scoring.one import settle
 from scoring.review import score
 from scoring.states import States
 from scoring.timeline import Timeline
-from state.codec import decode_rows
-from state.store import Adoption, Checkpoint, Fields, Store
+from state.codec import decode_one, decode_rows
+from state.store import Adoption, Checkpoint, Fields, Glimpse, Store
 from streams.homes import home_partition
 from streams.settings import Clock, Settings
 
@@ -43,7 +44,7 @@ async def partition_count(store: Store) -> int:
     return int(facts["partitions"])
 
 
-def clock_of(checkpoint: Checkpoint, settings: Settings, wall_us: int) -> int:
+def clock_of(checkpoint: Checkpoint | Glimpse, settings: Settings, wall_us: int) -> int:
     """A partition's now: the wall clock where it is live, else the latest event time."""
     by_wall = settings.clock is Clock.WALL or (settings.clock is Clock.AUTO and checkpoint.live)
     return max(checkpoint.clock_us, wall_us) if by_wall else checkpoint.clock_us
@@ -94,14 +95,16 @@ class Lookup:
         the opposite order, while a worker goes on, knows every scorecard that a customer names.
         """
         checkpoint = await self.store.checkpoint(partition)
-        adoptions, timeline = self._timelines.get(partition, ((), None))
-        if timeline is None or adoptions != checkpoint.adoptions:
-            adoptions = checkpoint.adoptions
+        return checkpoint, await self._timeline_of(partition, checkpoint.adoptions)
+
+    async def _timeline_of(self, partition: int, adoptions: tuple[Adoption, ...]) -> Timeline:
+        known, timeline = self._timelines.get(partition, ((), None))
+        if timeline is None or known != adoptions:
             if any(version not in self._cards for _, version in adoptions):
                 self._cards.update(await scorecards_of(self.store))
             timeline = Timeline([(at, self._cards[version]) for at, version in adoptions])
             self._timelines[partition] = adoptions, timeline
-        return checkpoint, timeline
+        return timeline
 
     async def find(self, customer_id: str, wall_us: int, at_us: int | None = None) -> Customer:
         """One customer as of now, or as of another moment.
@@ -125,9 +128,15 @@ class Lookup:
         if not is_customer_id(customer_id):
             raise InvalidTransactionError(f"{shown(customer_id)} is not a customer id")
         partition = home_partition(customer_id, await self.partitions())
-        found = (await self._of_partition(partition, [customer_id], wall_us, at_us))[0]
-        if found is not None:
-            return found
+        glimpse = await self.store.glimpse(partition, customer_id)
+        if glimpse.fields is not None:
+            timeline = await self._timeline_of(partition, glimpse.adoptions)
+            if not glimpse.adoptions:  # being rebuilt from nothing: the row stands for itself
+                return await self._as_written(customer_id, glimpse.fields)
+            now_us = clock_of(glimpse, self.settings, wall_us) if at_us is None else at_us
+            found = self._at(customer_id, glimpse.fields, timeline, now_us, past=at_us is not None)
+            if found is not None:
+                return found
         tombstone = (await self.store.tombstones(partition)).get(tombstone_name(customer_id))
         if tombstone is not None:
             raise UnknownCustomerError(
@@ -163,6 +172,25 @@ class Lookup:
             if customer is not None
         }
 
+    def _at(
+        self, customer_id: str, fields: Fields, timeline: Timeline, at_us: int, *, past: bool
+    ) -> Customer | None:
+        """One customer as of a moment; of the past only if that is asked for."""
+        topics = self.settings.input_topics
+        one, days = decode_one(fields, timeline, topics)
+        before = past and at_us < one.as_of_us
+        if not before and one.card == timeline.current:
+            for _ in settle(one, at_us, timeline.card, self.calendar):
+                pass
+            return Customer(customer_id, one, days, at_us, timeline, self.calendar)
+        # Rare enough to go the way of many.
+        states = decode_rows([customer_id], [fields], timeline, topics)
+        if not before:
+            states = advance(states, Events.none(), at_us, timeline, self.calendar).states
+            return Customer.of(states, 0, at_us, timeline, self.calendar)
+        known = as_known_then(states, at_us, timeline, self.calendar)
+        return None if known is None else Customer.of(known, 0, at_us, timeline, self.calendar)
+
     async def _of_partition(
         self, partition: int, customer_ids: Sequence[str], wall_us: int, at_us: int | None
     ) -> list[Customer | None]:
@@ -187,9 +215,9 @@ class Lookup:
             if at_us is not None and at_us < states.numbers["as_of_us"][position]:
                 past = as_known_then(states.take(one), at_us, timeline, self.calendar)
                 if past is not None:
-                    found[row] = Customer(past, at_us, timeline, self.calendar)
+                    found[row] = Customer.of(past, 0, at_us, timeline, self.calendar)
             else:
-                found[row] = Customer(settled.take(one), now_us, timeline, self.calendar)
+                found[row] = Customer.of(settled, position, now_us, timeline, self.calendar)
         return found
 
     async def _as_written(self, customer_id: str, fields: Fields) -> Customer:
@@ -203,7 +231,8 @@ class Lookup:
             )
         timeline = Timeline.of(card)
         states = decode_rows([customer_id], [fields], timeline, self.settings.input_topics)
-        return Customer(states, int(states.numbers["as_of_us"][0]), timeline, self.calendar)
+        as_of_us = int(states.numbers["as_of_us"][0])
+        return Customer.of(states, 0, as_of_us, timeline, self.calendar)
 
 
 def as_known_then(

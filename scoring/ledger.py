@@ -117,6 +117,9 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
     """
     value = shift = 0
     try:
+        byte = data[position]
+        if byte < 128:  # most are
+            return byte, position + 1
         while True:
             byte = data[position]
             position += 1
@@ -164,14 +167,9 @@ def unpack_days(days: bytes) -> list[DayEntry]:
     LedgerError
         The bytes are cut short.
     """
-    return [entry for entry, _ in _walk(days)]
-
-
-def _walk(days: bytes) -> list[tuple[DayEntry, int]]:
-    entries: list[tuple[DayEntry, int]] = []
+    entries: list[DayEntry] = []
     position, previous = 0, 0
     while position < len(days):
-        start = position
         step, position = read_varint(days, position)
         day = _unzigzag(step) if not entries else previous + step
         flags, position = read_varint(days, position)
@@ -179,27 +177,37 @@ def _walk(days: bytes) -> list[tuple[DayEntry, int]]:
         refund_units = 0
         if flags & 1:
             refund_units, position = read_varint(days, position)
-        entries.append((DayEntry(day, flags >> 1, purchase_units, refund_units), start))
+        entries.append(DayEntry(day, flags >> 1, purchase_units, refund_units))
         previous = day
     return entries
 
 
 def summarise(days: bytes) -> LedgerSummary:
     """Everything the scores need, from the packed days alone."""
-    walked = _walk(days)
     frequency = -1
-    first_day = last_day = NO_DAY
-    repeat = purchases = refunds = 0
-    for entry, _ in walked:
-        purchases += entry.purchase_units
-        refunds += entry.refund_units
-        if entry.is_purchase_day:
+    first_day = last_day = tail_day = NO_DAY
+    repeat = purchases = refunds = position = tail = day = 0
+    size = len(days)
+    # Not by `unpack_days`: whoever asks for one customer waits for this, and an object a day is most of it.
+    while position < size:
+        tail = position
+        step, position = read_varint(days, position)
+        day = _unzigzag(step) if tail == 0 else day + step
+        flags, position = read_varint(days, position)
+        bought, position = read_varint(days, position)
+        back = 0
+        if flags & 1:
+            back, position = read_varint(days, position)
+        purchases += bought
+        refunds += back
+        if flags > 1 and not 0 < bought <= back:  # see `DayEntry.is_purchase_day`
             frequency += 1
-            last_day = entry.day
+            last_day = day
             if frequency == 0:
-                first_day = entry.day
+                first_day = day
         if frequency > 0:
-            repeat += entry.purchase_units - entry.refund_units
+            repeat += bought - back
+        tail_day = day
     return LedgerSummary(
         frequency=frequency,
         first_day=first_day,
@@ -207,8 +215,8 @@ def summarise(days: bytes) -> LedgerSummary:
         repeat_units=repeat,
         purchase_units=purchases,
         refund_units=refunds,
-        tail=walked[-1][1] if walked else 0,
-        tail_day=walked[-1][0].day if walked else NO_DAY,
+        tail=tail,
+        tail_day=tail_day,
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from schemas.scorecard import Scorecard
+from scoring.one_alive import OneAlive
 from scoring.segments import Segmenter
 from scoring.states import NONE, UNKNOWN_US
 
@@ -30,6 +31,11 @@ class Card:
         )
         # Indexed by segment; index NONE is the last element: no segment, no name.
         self.segment_names = np.array([*scorecard.segments, None], dtype=object)
+        # For one customer at a time, see `scoring.one`.
+        self.one_alive = OneAlive(scorecard.alive)
+        self.one_segmenter = self.segmenter.one()
+        self.floors = (scorecard.lifecycle.fading, scorecard.lifecycle.lost, float("-inf"))
+        self.names = (*scorecard.segments, None)
 
 
 class Timeline:

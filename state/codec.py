@@ -7,15 +7,18 @@ The hash is readable by hand: times are RFC 3339, money is in major units, names
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 import numpy as np
 
+from schemas.transaction import EPOCH, MICROSECOND
 from scoring import ledger
 from scoring.business_calendar import BusinessCalendar
 from scoring.change_events import expected_purchases_30d, rfm_of
 from scoring.ledger import RecentIds
 from scoring.moments import rfc3339
+from scoring.one import One
 from scoring.review import LIFECYCLES, monetary_value, t_x_days
 from scoring.segments import FloatArray
 from scoring.states import NEVER_US, NONE, UNKNOWN_US, Numbers, States
@@ -26,6 +29,7 @@ from state.store import Fields
 _encode = msgspec.json.Encoder().encode
 _NAN = "null"  # in JSON
 _LIFECYCLE_TEXTS = [*(str(name) for name in LIFECYCLES), ""]
+_LIFECYCLE_NAMES = (*(str(name) for name in LIFECYCLES), None)
 Row = Sequence[str | bytes]
 
 
@@ -174,6 +178,63 @@ def decode_rows(
         numbers[column] = parse_times([fields[name].decode() for fields in hashes], missing)
     states.numbers[known] = numbers
     return states
+
+
+def decode_one(fields: Fields, timeline: Timeline, topics: Sequence[str]) -> tuple[One, bytes]:
+    """One customer as loaded, and their packed days; as `decode_rows`, at a tenth of the cost.
+
+    Raises
+    ------
+    LedgerError, KeyError, ValueError
+        See `decode_rows`.
+    """
+    days, recent = ledger.unpack_ledger(fields["ledger"])
+    known = ledger.summarise(days)
+    card = timeline.index_of(fields["scorecard"].decode())
+    topic, _, offset = fields["source"].decode().rpartition(":")
+    names = timeline[card].names
+    one = One(
+        known.frequency,
+        known.first_day,
+        known.last_day,
+        known.repeat_units,
+        known.purchase_units,
+        known.refund_units,
+        parse_time(fields["first_purchase_at"], NEVER_US),
+        parse_time(fields["last_purchase_at"], UNKNOWN_US),
+        known.tail,
+        known.tail_day,
+        recent.generation,
+        parse_time(fields["prob_alive_at"], UNKNOWN_US),
+        float(fields["prob_alive"] or b"nan"),
+        card,
+        _index(names, fields["segment"].decode() or None),
+        parse_time(fields["segment_since"], UNKNOWN_US),
+        _index(_LIFECYCLE_NAMES, fields["lifecycle"].decode() or None),
+        parse_time(fields["next_review_at"], NEVER_US),
+        _index(names, fields["next_segment"].decode() or None),
+        _index(_LIFECYCLE_NAMES, fields["next_lifecycle"].decode() or None),
+        int(fields["sequence"]),
+        0.0,  # not stored
+        topics.index(topic),
+        int(offset),
+    )
+    return one, days
+
+
+def _index(names: Sequence[str | None], name: str | None) -> int:
+    """Where a name stands; `NONE` for none, which is the last of them."""
+    return NONE if name is None else names.index(name)
+
+
+def parse_time(text: bytes, missing: int) -> int:
+    """`parse_times` of one text."""
+    if not text:
+        return missing
+    try:
+        return (datetime.fromisoformat(text.decode()) - EPOCH) // MICROSECOND
+    except ValueError:  # before the year 1, of which datetime knows nothing
+        return int(parse_times([text.decode()], missing)[0])
 
 
 def parse_times(texts: Sequence[str], missing: int) -> np.ndarray:

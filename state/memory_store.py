@@ -9,7 +9,7 @@ from time import monotonic
 
 from scoring.states import NEVER_US
 from state.checkpoints import rebuilding, refusal, taken
-from state.store import Checkpoint, Fields, SliceCommit, Tombstone
+from state.store import Checkpoint, Fields, Glimpse, SliceCommit, Tombstone
 
 
 class MemoryStore:
@@ -74,6 +74,11 @@ class MemoryStore:
     async def load_many(self, partition: int, customer_ids: Sequence[str]) -> list[Fields | None]:
         """See `Store.load_many`."""
         return [self.hashes.get((partition, customer_id)) for customer_id in customer_ids]
+
+    async def glimpse(self, partition: int, customer_id: str) -> Glimpse:
+        """See `Store.glimpse`."""
+        (fields,) = await self.load_many(partition, [customer_id])
+        return Glimpse.of(fields, await self.checkpoint(partition))
 
     async def commit_slice(self, commit: SliceCommit) -> str:
         """See `Store.commit_slice`."""

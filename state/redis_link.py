@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from schemas.errors import ConfigurationError, PipelineError, StoreUnavailableError
 from state.redis_access import RedisAccess
+from state.redis_lane import RedisLane
 from state.refusals import chain, dislikes_certificate, no_answer, no_tls, redis_refusal
 
 _PREFIX = "EVERSCORE_REDIS"
@@ -40,6 +41,8 @@ class RedisLink:
     Attributes
     ----------
     client : redis.asyncio.Redis
+    lane : RedisLane
+        For questions asked often.
     server : str
         For messages, as a sentence begins; without a password.
     """
@@ -52,6 +55,7 @@ class RedisLink:
             socket_connect_timeout=_CONNECT_SECONDS_MAX,
             **access.arguments(tls=self._tls),
         )
+        self.lane = RedisLane(self.client, _ANSWER_SECONDS_MAX)
         scheme, _, rest = url.partition("://")
         self.server = f"Redis at {scheme}://{rest.rpartition('@')[2]}"
         self._user = self.client.connection_pool.connection_kwargs.get("username")
@@ -107,6 +111,11 @@ class RedisLink:
         if str(error).startswith("Error connecting"):
             return no_tls(self.server, _PREFIX)
         return dislikes_certificate(self.server, _PREFIX, with_certificate=self._with_certificate)
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self.lane.close()
+        await self.client.aclose()
 
     async def info(self) -> Mapping[str, Any]:
         """What Redis says of itself; the first thing to ask it.

@@ -16,13 +16,14 @@ from state.checkpoints import (
 )
 from state.codec import Row
 from state.fields import FIELDS
+from state.glimpse import glimpse_commands, read_glimpse
 from state.inspection import RedisFacts, RedisInspection
 from state.keys import Keys
 from state.redis_access import RedisAccess
 from state.redis_link import RedisLink
 from state.rows import CustomerRows
 from state.slice_arguments import slice_arguments, slice_keys
-from state.store import Checkpoint, Fields, SliceCommit, Tombstone
+from state.store import Checkpoint, Fields, Glimpse, SliceCommit, Tombstone
 
 OLDEST_VERSION = (6, 2)
 _RESTORES_SINCE = (7, 0)  # a hash in the form in which `state._hashes` writes it
@@ -161,6 +162,13 @@ class RedisStore:
             )
         return [None if row is None else dict(zip(FIELDS, row, strict=True)) for row in rows]
 
+    async def glimpse(self, partition: int, customer_id: str) -> Glimpse:
+        """See `Store.glimpse`."""
+        commands = glimpse_commands(self._keys, partition, customer_id)
+        async with self._reachable():
+            row, clock = await self._link.lane.ask(commands, 2)
+        return read_glimpse(row, clock)
+
     async def commit_slice(self, commit: SliceCommit) -> str:
         """See `Store.commit_slice`."""
         partition = commit.partition
@@ -290,7 +298,7 @@ class RedisStore:
 
     async def close(self) -> None:
         """See `Store.close`."""
-        await self._redis.aclose()
+        await self._link.close()
 
 
 def _version_of(info: Mapping[str, object]) -> tuple[int, ...] | None:

@@ -78,6 +78,28 @@ class Checkpoint:
         return replace(self, next_offsets={**self.next_offsets, topic: next_offset})
 
 
+class Glimpse(NamedTuple):
+    """One customer and how far their partition was right afterwards.
+
+    Attributes
+    ----------
+    fields : Fields or None
+        None: not known.
+    clock_us, live, adoptions
+        As in `Checkpoint`.
+    """
+
+    fields: Fields | None
+    clock_us: int
+    live: bool
+    adoptions: tuple[Adoption, ...]
+
+    @classmethod
+    def of(cls, fields: Fields | None, checkpoint: Checkpoint) -> Glimpse:
+        """From a whole checkpoint."""
+        return cls(fields, checkpoint.clock_us, checkpoint.live, checkpoint.adoptions)
+
+
 class Tombstone(NamedTuple):
     """What is kept of a customer erased.
 
@@ -192,6 +214,9 @@ class Store(Protocol):
 
     async def load_many(self, partition: int, customer_ids: Sequence[str]) -> list[Fields | None]:
         """Hashes of customers in one round trip; None for those not known."""
+
+    async def glimpse(self, partition: int, customer_id: str) -> Glimpse:
+        """One customer and how far their partition was right afterwards, in one round trip."""
 
     async def commit_slice(self, commit: SliceCommit) -> str:
         """Write a slice atomically.

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ops.api.documents import Change
+from ops.api.express import Express
 from ops.api.gate import HEALTH_PATHS, Gate
 from ops.api.problems import ApiError, Problem, as_api_error, problem_response
 from ops.api.routes import changes, console, customers, health, model, segments
@@ -67,7 +68,8 @@ def build_app(service: Service, tasks: Sequence[Task] = ()) -> FastAPI:
     app.state.service = service
     for room in (console, customers, segments, changes, model, health, service_room):
         app.include_router(room.router)
-    app.add_middleware(Gate, service=service)
+    app.add_middleware(Express, service=service)
+    app.add_middleware(Gate, service=service)  # the last one added is the first one met
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(PipelineError, _failed)

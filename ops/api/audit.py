@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -31,10 +32,15 @@ class AuditLog:
     ----------
     path : Path
         `-` for stdout.
+    alone : callable, optional
+        Context in which no other process writes to the same stdout: a long line to a pipe comes in pieces.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, alone: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
         self._path = path
+        self._alone = alone
 
     def note(
         self,
@@ -79,8 +85,9 @@ class AuditLog:
         )
         try:
             if self._path == STDOUT:
-                sys.stdout.write(f"{line}\n")
-                sys.stdout.flush()
+                with self._alone():
+                    sys.stdout.write(f"{line}\n")
+                    sys.stdout.flush()
                 return
             # Opened for every line, so that a log that was rotated away is not written to.
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

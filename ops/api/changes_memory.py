@@ -11,8 +11,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections import Counter, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -38,8 +39,12 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
 _decode_head = msgspec.json.Decoder(_Head).decode
 
 
-class Told(NamedTuple):
-    """One change as Kafka has it."""
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """One change as Kafka has it.
+
+    Of a quarter of a million of them none can be part of a cycle: the garbage collector, which would look
+    at each while everybody waits, is told so.
+    """
 
     partition: int
     offset: int
@@ -191,6 +196,17 @@ class ChangesMemory:
         except TimeoutError:
             return False
         return True
+
+    async def reach(self, position: Mapping[int, int], seconds: float) -> None:
+        """Wait until a position is not ahead of what was read, though not for long.
+
+        Who comes from another server, or another process of this one, may be ahead by what is just
+        being read here.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while any(offset > self._ends.get(p, offset) for p, offset in position.items()):
+                    await self._more.wait()
 
     @property
     def oldest_position(self) -> dict[int, int]:

@@ -17,7 +17,8 @@ from schemas.errors import PipelineError
 from streams.settings import Settings
 
 _READ_MS = 200
-_AT_ONCE = 200  # some milliseconds of work, then whoever asks comes first
+_AT_ONCE = 200
+_IN_ONE_GO = 25  # half a millisecond of work, then whoever asks comes first
 _RETRY_SECONDS = 2.0
 _ENDS_SECONDS_MAX = 5.0
 
@@ -78,7 +79,7 @@ class Follower:
             for records in (
                 await consumer.getmany(timeout_ms=_READ_MS, max_records=_AT_ONCE)
             ).values():
-                for record in records:
+                for number, record in enumerate(records, start=1):
                     headers = dict(record.headers)
                     memory.add(
                         Told(
@@ -89,6 +90,8 @@ class Follower:
                             record.value,
                         )
                     )
+                    if number % _IN_ONE_GO == 0:
+                        await asyncio.sleep(0)
                 await asyncio.sleep(0)
             if not memory.caught_up:
                 at = [await consumer.position(partition) for partition in partitions]

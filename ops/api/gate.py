@@ -7,9 +7,9 @@ files of the console, which know nobody.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
-import uuid
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +24,7 @@ BODY_BYTES_MAX = 64 * 1024
 HEALTH_PATHS = frozenset({"/health/live", "/health/ready"})
 OPEN_PATHS = HEALTH_PATHS | CONSOLE_PATHS
 _PORT = re.compile(r":\d+$")
+_REQUEST_ID_BYTES = 16
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Of one address: nobody guesses 256 bits, but guessing costs us time.
 _WRONG_KEYS_PER_SECOND, _WRONG_KEYS_BURST = 5.0, 20
@@ -53,7 +54,7 @@ class Gate:
         began = time.perf_counter()
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get(b"request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(_REQUEST_ID_BYTES).hex()
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
@@ -132,8 +133,7 @@ class Gate:
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", "other")
         method = scope["method"] if route != "other" else "other"
-        self._service.metrics.requests.labels(route, method, str(status)).inc()
-        self._service.metrics.seconds.labels(route).observe(seconds)
+        self._service.metrics.answered(route, method, status, seconds)
 
 
 def _names_this_machine(headers: dict[bytes, str]) -> bool:

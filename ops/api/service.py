@@ -21,7 +21,7 @@ from ops.api.keys import ApiKey, KeyFile, utc_now
 from ops.api.metrics import Metrics
 from ops.api.policy import Policy, Right, Role
 from ops.api.problems import ApiError
-from ops.api.rate_limit import RateLimit
+from ops.api.rate_limit import Limit, RateLimit
 from ops.api.settings import ApiSettings
 from ops.api.view import View, pseudonym
 from ops.api.watch import Watch
@@ -45,7 +45,7 @@ class Service:
         The wall clock.
     rising : callable
         Seconds of a clock that only rises.
-    limit : RateLimit
+    limit : Limit
     streams : int
         Open ones of /changes.
     """
@@ -62,7 +62,7 @@ class Service:
     now: Callable[[], datetime] = utc_now
     rising: Callable[[], float] = time.monotonic
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
-    limit: RateLimit = field(default_factory=RateLimit)
+    limit: Limit = field(default_factory=RateLimit)
     streams: int = 0
     _spare_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
@@ -141,6 +141,36 @@ def take_tokens(service: Service, key: ApiKey, cost: int = 1) -> None:
         )
 
 
+def ask_of(service: Service, key: ApiKey, right: Right | None, request_id: str) -> Ask:
+    """What a route works with.
+
+    Parameters
+    ----------
+    key : ApiKey
+        The caller's.
+    right : Right or None
+        That their role must have; None: any key will do.
+
+    Raises
+    ------
+    ApiError
+        The role does not have the right.
+    """
+    rights = service.policy.roles[key.role]
+    if right is not None and right not in rights.may:
+        raise ApiError(
+            403,
+            "forbidden",
+            f"Role {key.role.value} may not ask for this: it takes the right "
+            f"{right.value!r}, which the policy gives to "
+            + ", ".join(
+                role.value for role, other in service.policy.roles.items() if right in other.may
+            )
+            + ".",
+        )
+    return Ask(service, key, View(rights, service.secret), request_id)
+
+
 class Needs:
     """A dependency of a route: the caller's role must have a right.
 
@@ -161,23 +191,8 @@ class Needs:
         ApiError
             The role does not have the right.
         """
-        service: Service = request.app.state.service
-        key: ApiKey = request.state.key
-        rights = service.policy.roles[key.role]
-        if self.right is not None and self.right not in rights.may:
-            raise ApiError(
-                403,
-                "forbidden",
-                f"Role {key.role.value} may not ask for this: it takes the right "
-                f"{self.right.value!r}, which the policy gives to "
-                + ", ".join(
-                    role.value
-                    for role, other in service.policy.roles.items()
-                    if self.right in other.may
-                )
-                + ".",
-            )
-        return Ask(service, key, View(rights, service.secret), request.state.request_id)
+        state = request.state
+        return ask_of(request.app.state.service, state.key, self.right, state.request_id)
 
 
 def answer(body: Any, headers: dict[str, str] | None = None, status: int = 200) -> Response:

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 STDOUT = Path("-")
+PROCESSES_MAX = 64
 
 
 class ApiSettings(BaseSettings):
@@ -20,6 +21,12 @@ class ApiSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: Port = Field(8080, description="Port to listen on; 0 for a free one.")
+    processes: int = Field(
+        1,
+        ge=1,
+        le=PROCESSES_MAX,
+        description="Processes that answer on the port; each remembers changes and counts for itself.",
+    )
     keys: Path = Field(
         Path("~/.config/everscore/api-keys.json"),
         description="File of the API keys, hashed, and of the secret behind pseudonyms.",

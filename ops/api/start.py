@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 
@@ -19,8 +22,10 @@ from ops.api.follower import Follower
 from ops.api.keys import KeyFile
 from ops.api.metrics import Metrics
 from ops.api.policy import read_policy
+from ops.api.rate_limit import SharedRateLimit
 from ops.api.service import Service
 from ops.api.settings import ApiSettings
+from ops.api.shared_file import SharedFile
 from ops.api.view import pseudonym
 from ops.api.watch import Watch
 from ops.lookup import Lookup
@@ -34,7 +39,11 @@ _KNOCKING_MAX = 1_024
 
 
 async def serve(
-    settings: Settings, own: ApiSettings, store: Store, ready: Callable[[str, int], None]
+    settings: Settings,
+    own: ApiSettings,
+    store: Store,
+    ready: Callable[[str, int], None],
+    place: Place | None = None,
 ) -> None:
     """Serve until told to stop.
 
@@ -45,18 +54,26 @@ async def serve(
     store : Store
     ready : callable
         Is told host and port when connections are taken.
+    place : Place, optional
+        Among the processes that serve on one port.
 
     Raises
     ------
     ConfigurationError
         No keys, a policy that is none, or an address that cannot be listened on.
     """
-    metrics = Metrics()
+    metrics = Metrics() if place is None else Metrics(place.metrics)
     lookup = Lookup(store, settings)
     memory = ChangesMemory(own.changes_max)
     follower = Follower(settings, memory, metrics)
     service = join(own, lookup, memory, metrics, Watch(lookup, follower.ends, metrics))
-    door = _listen(own)
+    if place is None:
+        door = listen(own)
+    else:
+        shared = SharedFile(place.shared)
+        service.limit = SharedRateLimit(shared)
+        service.audit = AuditLog(own.audit, shared.alone)
+        door = door_beside_others(own.host, own.port)
     app = build_app(
         service,
         [
@@ -76,13 +93,28 @@ async def serve(
             h11_max_incomplete_event_size=_HEADER_BYTES_MAX,
         )
     )
-    ready(own.host, door.getsockname()[1])
+    tell = partial(ready, own.host, door.getsockname()[1])
+    if place is None:
+        tell()  # whoever knocks is heard already
+    else:
+        server.when_started = tell  # among others nobody is heard by who cannot answer yet
+    # What was imported stays: looked through by every full garbage collection, it is most of its pause.
+    gc.collect()
+    gc.freeze()
     with door:
         await server.serve(sockets=[door])
 
 
 class _Server(uvicorn.Server):
     """A server that ends with code 0 when told to: uvicorn's own dies of the signal at last."""
+
+    when_started: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        if self.when_started is not None and self.started:
+            self.when_started()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -98,21 +130,65 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(one)
 
 
-def _listen(own: ApiSettings) -> socket.socket:
-    """Whoever knocks from now on is heard, if only when all is ready."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a process has in common with the others that serve on its port.
+
+    Attributes
+    ----------
+    shared : int
+        File descriptor of the `SharedFile` that holds the buckets of rates.
+    metrics : Path
+        Folder of everybody's numbers.
+    """
+
+    shared: int
+    metrics: Path
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The fast event loop, where it is installed."""
     try:
-        family, kind, *_, address = socket.getaddrinfo(
-            own.host, own.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        door = socket.socket(family, kind)
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind(address)
+        import uvloop  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return asyncio.new_event_loop()
+    found: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return found
+
+
+def listen(own: ApiSettings) -> socket.socket:
+    """Whoever knocks from now on is heard, if only when all is ready.
+
+    Raises
+    ------
+    ConfigurationError
+        The address cannot be listened on.
+    """
+    try:
+        door = _door(own.host, own.port)
         door.listen(_KNOCKING_MAX)
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on {own.host}:{own.port}: {error.strerror}.",
             hint="Choose another: --port, or EVERSCORE_API_PORT.",
         ) from None
+    return door
+
+
+def door_beside_others(host: str, port: int) -> socket.socket:
+    """A door of one process among several on a port, not open yet; the kernel spreads who knocks."""
+    return _door(host, port, beside_others=True)
+
+
+def _door(host: str, port: int, *, beside_others: bool = False) -> socket.socket:
+    family, kind, *_, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    door = socket.socket(family, kind)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if beside_others:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    door.bind(address)
     return door
 
 

@@ -103,12 +103,12 @@ def send_steadily(
             str(times),
         )
         listening = Listening(settings.kafka, settings.changes_topic, str(arrivals))
-        with _helper("listener", listening) as listener:
-            with _helper("pacer", pace) as pacer:
+        with helper("listener", listening) as listener:
+            with helper("pacer", pace) as pacer:
                 before = installation.uses()
-                _tell(pacer, "begin\n")
+                tell(pacer, "begin\n")
                 meanwhile()
-                _await(pacer, "pacer")
+                wait_for_end(pacer, "pacer")
             kept_up = _catches_up(installation, len(job))
             after, counted = installation.uses(), installation.counted()
             time.sleep(_ARRIVAL_SECONDS)
@@ -137,7 +137,7 @@ def _catches_up(installation: Installation, total: int) -> bool:
 
 
 @contextmanager
-def _helper(name: str, told: msgspec.Struct) -> Iterator[subprocess.Popen[str]]:
+def helper(name: str, told: msgspec.Struct) -> Iterator[subprocess.Popen[str]]:
     """A process of ours that is ready; gone afterwards."""
     words = [sys.executable, "-m", f"ops.bench.{name}", msgspec.json.encode(told).decode()]
     with subprocess.Popen(  # noqa: S603 - our own words only
@@ -158,13 +158,21 @@ def _helper(name: str, told: msgspec.Struct) -> Iterator[subprocess.Popen[str]]:
                 process.kill()
 
 
-def _tell(process: subprocess.Popen[str], word: str) -> None:
+def tell(process: subprocess.Popen[str], word: str) -> None:
+    """Write to a helper's standard input."""
     if process.stdin is not None:
         process.stdin.write(word)
         process.stdin.flush()
 
 
-def _await(process: subprocess.Popen[str], name: str) -> None:
+def wait_for_end(process: subprocess.Popen[str], name: str) -> None:
+    """Wait until a helper has done what it was told.
+
+    Raises
+    ------
+    HelperError
+        It does not end.
+    """
     try:
         process.wait(_PROCESS_SECONDS_MAX)
     except subprocess.TimeoutExpired:

@@ -107,20 +107,26 @@ def measure_latency(installation: Installation, job: Job, course: Course) -> Lat
 
 
 def latencies_ms(
-    job: Job, times: NDArray[np.int64], arrivals: NDArray[np.int64], begins: int
+    job: Job,
+    times: NDArray[np.int64],
+    arrivals: NDArray[np.int64],
+    begins: int,
+    start: int = WARM_UP_PURCHASES,
 ) -> NDArray[np.float64]:
     """From production to arrival, of each change whose purchase came after the warm-up.
 
     Parameters
     ----------
     times, arrivals : int64
-        See `Observed`; of the rows from `WARM_UP_PURCHASES` on.
+        See `Observed`; of the rows from `start` on.
     begins : int
         Row of the job from which on changes count.
+    start : int
+        First row that was sent at the rate.
     """
     rows = rows_of(job, arrivals)
     counts = rows >= begins
-    produced = times[rows[counts] - WARM_UP_PURCHASES]
+    produced = times[rows[counts] - start]
     found: NDArray[np.float64] = (arrivals[counts, 0] - produced) / 1e6
     return found
 

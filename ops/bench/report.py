@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from statistics import median
 
 from ops.bench.contenders import EVERSCORE, Contender
@@ -50,7 +50,7 @@ def _lines(results: Results, command: str) -> Iterator[str]:
     yield ""
     yield f"On {results.machine}. {results.versions}."
     yield ""
-    yield from _quiet(results)
+    yield from busy_warning(results.busy, results.loads)
     yield from _checked(results)
     yield from _target_table(results)
     if results.throughput:
@@ -62,8 +62,9 @@ def _lines(results: Results, command: str) -> Iterator[str]:
     yield from _notes(results)
 
 
-def _quiet(results: Results) -> Iterator[str]:
-    busy, loads = Spread.of(results.busy), Spread.of(results.loads)
+def busy_warning(cores: Sequence[float], averages: Sequence[float]) -> Iterator[str]:
+    """How busy others kept the machine, and what that means for the figures."""
+    busy, loads = Spread.of(cores), Spread.of(averages)
     if busy is None or loads is None:
         return
     yield (

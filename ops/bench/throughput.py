@@ -149,6 +149,18 @@ def until_counted(installation: Installation, total: int) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
+def until_settled(installation: Installation, total: int) -> None:
+    """Wait until so many are counted, and silence has done all that was due by then.
+
+    Raises
+    ------
+    StalledError, ConfigurationError
+        See `measure_throughput`.
+    """
+    until_counted(installation, total)
+    _until(installation, installation.settled, "come to rest")
+
+
 def _until(installation: Installation, done: Callable[[], bool], what: str) -> None:
     """Wait for what comes after the counting."""
     deadline = time.monotonic() + _SETTLED_SECONDS_MAX

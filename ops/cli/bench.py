@@ -1,11 +1,11 @@
-"""`everscore bench`: the worker beside what one would use instead, checked by oracles."""
+"""`everscore bench`: the worker beside what one would use instead, or the API; checked by oracles."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -15,8 +15,14 @@ from ops.cli.support import Exit, command, err, out
 from ops.stack.at_hand import StackKind
 from schemas.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from ops.bench.api_suite import ApiPlan
+
 # At the higher one the in-memory broker is what is measured.
 _RATES = {StackKind.LOCAL: [2_000.0, 10_000.0], StackKind.EMBEDDED: [2_000.0]}
+# Of the API's: some for before, and those that come while it is asked. In memory fewer are kept.
+_API_PURCHASES = {StackKind.LOCAL: 200_000, StackKind.EMBEDDED: 69_659}
+_API_COPIES = {StackKind.LOCAL: 3, StackKind.EMBEDDED: 1}
 _REPORTS = Path(__file__).parents[1] / "reports"
 
 
@@ -51,15 +57,28 @@ def bench(
         list[int] | None,
         typer.Option(help="Known customers, for these, ascending. [1000, 100000, 1000000]"),
     ] = None,
+    api: Annotated[
+        bool,
+        typer.Option(
+            "--api", help="The API under load instead: answers and live feed beside HGETALL."
+        ),
+    ] = False,
+    requests: Annotated[
+        float, typer.Option(help="Customers asked for a second, with --api.")
+    ] = 500.0,
+    processes: Annotated[
+        list[int] | None, typer.Option(help="Of the API, with --api; several in turns. [1]")
+    ] = None,
     engines: Annotated[
         Path | None, typer.Option(help="The Python that has Bytewax and Quix Streams. [this one]")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Where to. [ops/reports/bench.md, bench-embedded.md]")
+        Path | None, typer.Option(help="Where to. [ops/reports/bench.md or api.md, with -embedded]")
     ] = None,
 ) -> None:
     """Measure throughput, CPU, memory and latency of the worker and of what one would use instead."""
     # A benchmark needs what other commands do not: nobody waits for its imports but who asked for it.
+    from ops.bench.api_suite import ApiPlan  # noqa: PLC0415
     from ops.bench.contenders import Engines, choose  # noqa: PLC0415
     from ops.bench.job import COPIES, make_job  # noqa: PLC0415
     from ops.bench.report import render  # noqa: PLC0415
@@ -73,6 +92,25 @@ def bench(
             hint="Use --stack local or --stack embedded.",
         )
     machine = read_stack_settings()
+    if api:
+        if stack is StackKind.LOCAL:
+            fetch_kafka(machine)
+        _bench_api(
+            ApiPlan(
+                kind=stack,
+                job=make_job(_API_COPIES[stack] if copies is None else copies).spanning(
+                    _API_PURCHASES[stack] if events is None else events
+                ),
+                machine=machine,
+                runs=runs,
+                rate=rate[0] if rate else _RATES[stack][0],
+                requests=requests,
+                processes=tuple(processes or (1,)),
+                seconds=seconds,
+            ),
+            report,
+        )
+        return
     contenders = choose(only or ())
     python = Engines(engines)
     away = python.without(contenders)
@@ -103,14 +141,26 @@ def bench(
         sizes=tuple(size or SIZES),
     )
     results = run_suite(plan, _say)
-    text = render(results, _again())
-    name = "bench.md" if stack is StackKind.LOCAL else f"bench-{stack}.md"
-    path = report or _REPORTS / name
+    _publish(render(results, _again()), "bench", stack, report)
+    if results.failures:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _bench_api(plan: ApiPlan, report: Path | None) -> None:
+    from ops.bench.api_report import render_api  # noqa: PLC0415
+    from ops.bench.api_suite import run_api_suite  # noqa: PLC0415
+
+    found = run_api_suite(plan, _say)
+    _publish(render_api(found, _again()), "api", plan.kind, report)
+    if found.failures:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _publish(text: str, name: str, stack: StackKind, report: Path | None) -> None:
+    path = report or _REPORTS / (f"{name}.md" if stack is StackKind.LOCAL else f"{name}-{stack}.md")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     out.print(text, markup=False, highlight=False, soft_wrap=True)
-    if results.failures:
-        raise typer.Exit(Exit.FAILED)
 
 
 def _say(what: str) -> None:

@@ -30,6 +30,7 @@ CALLS = {
     "note_rebuilt": ((0, 3), 1.0),
     "checkpoint": (0,),
     "load_many": (0, ["c"]),
+    "glimpse": (0, "c"),
     "commit_slice": (SliceCommit(0, Checkpoint(), Checkpoint()),),
     "due": (0, 1, 1),
     "next_due_us": (0,),
@@ -162,6 +163,8 @@ async def test_store_goes_on_where_it_was_once_its_server_is_back(tmp_path: Path
 async def test_id_that_may_not_become_a_key_is_refused_unread(redis_store, bad):
     with pytest.raises(InvalidTransactionError, match="is not a customer id"):
         await redis_store.load_many(0, ["good", bad])
+    with pytest.raises(InvalidTransactionError, match="is not a customer id"):
+        await redis_store.glimpse(0, bad)
 
 
 def hash_tag(key: str) -> str:

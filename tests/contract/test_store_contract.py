@@ -15,7 +15,7 @@ from scoring.states import NEVER_US, UNKNOWN_US
 from state.fields import FIELDS, SCORE_FIELDS
 from state.keys import Keys
 from state.memory_store import MemoryStore
-from state.store import Checkpoint, Gone, SliceCommit, Store, Tombstone
+from state.store import Checkpoint, Glimpse, Gone, SliceCommit, Store, Tombstone
 from streams.homes import home_partition
 from streams.settings import Settings
 from tests.support.access import open_store
@@ -423,6 +423,20 @@ async def test_trimmed_entries_are_forgotten_and_later_ones_stay(store):
     assert await store.outbox(0, "", 10) == []
     last = await store.commit_slice(commit_of(held, outbox=b"last"))
     assert await store.outbox(0, entries[3], 10) == [(last, b"last")]
+
+
+async def test_glimpse_is_the_customer_and_the_clock_and_scorecards_of_the_partition(store):
+    nothing = Glimpse.of(None, Checkpoint())
+    assert await store.glimpse(0, "a") == nothing
+    adoptions = ((UNKNOWN_US, "bootstrap-0"), (NOON_US, "fitted-1"))
+    due = {"a": 1.0, "日é-1": 2.0}
+    await write(store, due, clock_us=NOON_US, live=True, adoptions=adoptions)
+    for customer_id in due:
+        found = await store.glimpse(0, customer_id)
+        assert found.fields == fields(row(f"{customer_id} x"))
+        assert found[1:] == (NOON_US, True, adoptions)
+    assert await store.glimpse(0, "b") == (None, NOON_US, True, adoptions)
+    assert await store.glimpse(1, "a") in (nothing, nothing._replace(fields=fields(row("a x"))))
 
 
 async def test_partitions_do_not_see_one_another(store):

@@ -47,12 +47,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def serving(here: Installation, folder: Path) -> Iterator[str]:
+def serving(here: Installation, folder: Path, *options: str) -> Iterator[str]:
     """A running API; its address."""
     log = folder / "serve.log"
     with log.open("wb") as words:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ops.cli.main", "serve"],
+            [sys.executable, "-m", "ops.cli.main", "serve", *options],
             cwd=REPOSITORY,
             env=here.environment,
             stdout=words,

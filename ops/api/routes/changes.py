@@ -27,6 +27,7 @@ STREAMS_MAX = 200
 LAST_MAX = 1_000
 _BEAT_SECONDS = 15.0  # proxies close what is silent for a minute
 _RECONNECT_MS = 2_000
+_BEHIND_SECONDS_MAX = 1.0  # reading takes 50 ms; whoever is further ahead saw another log
 _AT_ONCE = 200  # events in one piece, so that a long backlog lets others come in between
 _MEDIA_TYPE = "text/event-stream"
 
@@ -87,7 +88,7 @@ async def changes(
             "Kafka has not answered yet, or what it holds is still being read: what is new is not known.",
             {"Retry-After": str(RETRY_SECONDS)},
         )
-    position, beginnings = _start(memory, begin, last, last_event_id), memory.beginnings
+    position, beginnings = await _start(memory, begin, last, last_event_id), memory.beginnings
     if service.streams >= STREAMS_MAX:
         raise ApiError(
             503,
@@ -141,13 +142,14 @@ async def changes(
     return StreamingResponse(events(), media_type=_MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
 
 
-def _start(
+async def _start(
     memory: ChangesMemory, begin: str, last: int, last_event_id: str | None
 ) -> dict[int, int]:
     if last_event_id is None:
         return memory.oldest_position if begin == "oldest" else memory.position_before(last)
     try:
         position = unpack_position(last_event_id)
+        await memory.reach(position, _BEHIND_SECONDS_MAX)
         memory.number_at(position)
     except PositionError as error:
         raise ApiError(422, "invalid-event-id", str(error)) from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -111,20 +110,18 @@ async def profile_of(ask: Ask, customer: Customer) -> dict[str, Any]:
     """A profile with how fresh it is."""
     partitions = await ask.service.lookup.partitions()
     standing = ask.service.watch.standing(home_partition(customer.customer_id, partitions))
-    return ask.view.profile(customer) | {"freshness": asdict(standing)}
+    found = ask.view.profile(customer)
+    found["freshness"] = standing
+    return found
 
 
 def etag_of(customer: Customer, ask: Ask) -> str:
     """Sequence, last record, scorecard, hour, and how the caller sees it."""
-    row = customer.numbers[0]
-    parts = (
-        int(row["sequence"]),
-        f"{int(row['source_topic'])}.{int(row['source_offset'])}",
-        customer.card.version,
-        int(row["as_of_us"]) // _SAME_FOR_US,
-        f"{ask.view.clear:d}{ask.view.exact:d}",
+    one, view = customer.one, ask.view
+    return (
+        f'W/"{one.sequence}-{one.source_topic}.{one.source_offset}-{customer.card.version}-'
+        f'{one.as_of_us // _SAME_FOR_US}-{view.clear:d}{view.exact:d}"'
     )
-    return f'W/"{"-".join(map(str, parts))}"'
 
 
 def _matches(given: str, etag: str) -> bool:
@@ -222,7 +219,7 @@ async def history(ask: MayHistory, customer_id: CustomerIdPath) -> Response:
     """What this API remembers of the changes told of a customer; `complete` says whether it is all."""
     customer = await look_up(ask, customer_id, "history")
     changes = ask.service.changes.of(customer.customer_id)
-    told = int(customer.numbers["sequence"][0])
+    told = customer.one.sequence
     return answer(
         {
             "customer_id": ask.view.name(customer.customer_id),

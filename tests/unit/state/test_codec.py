@@ -18,7 +18,7 @@ from scoring.ledger import NO_DAY, RecentIds
 from scoring.states import NEVER_US, NONE, NUMBERS, UNKNOWN_US, States
 from scoring.texts import Texts
 from scoring.timeline import Timeline
-from state.codec import decode_rows, due_scores, encode_rows, parse_times
+from state.codec import decode_one, decode_rows, due_scores, encode_rows, parse_time, parse_times
 from state.fields import FIELDS, SCORE_FIELDS
 from state.outbox import Message, Run, count_records, pack_messages, unpack_messages
 from tests.support.states import (
@@ -51,6 +51,17 @@ def assert_same(found: States, expected: States) -> None:
         assert getattr(found, name).tolist() == getattr(expected, name).tolist()
     for column in set(NUMBERS.names) - {"sample_rank"}:  # a hash of the id; not stored
         np.testing.assert_array_equal(found.numbers[column], expected.numbers[column], column)
+
+
+@given(states_of_customers(), st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]))
+@settings(max_examples=150)
+def test_one_customer_comes_back_as_among_many(states, timezone):
+    encoded = hashes_of(states, calendar=BusinessCalendar(timezone))
+    many = decode_rows(states.customer_ids, encoded, TIMELINE, TOPICS)
+    for row, found in enumerate(encoded):
+        one, days = decode_one(found, TIMELINE, TOPICS)
+        assert days == many.days[row]
+        assert one.numbers().tobytes() == many.numbers[row : row + 1].tobytes()
 
 
 @given(states_of_customers(), st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"]))
@@ -270,3 +281,16 @@ def test_recent_ids_survive_the_ledger_field():
     states.numbers["ids_generation"] = recent.generation
     states.ids_previous[0], states.ids_current[0] = recent.previous, recent.current
     assert ledger.unpack_ledger(hashes_of(states)[0]["ledger"])[1] == recent
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1997-01-01T00:00:00.000001Z",
+        "0001-01-01T00:00:00.000000Z",
+        "-0004-02-29T00:00:00.000000Z",
+    ],
+)
+def test_time_of_one_is_that_of_many(text: str) -> None:
+    assert parse_time(text.encode(), NEVER_US) == parse_times([text], NEVER_US)[0]

@@ -156,6 +156,23 @@ async def test_stream_of_a_log_that_has_begun_anew_is_told_so(api: Api) -> None:
     assert response.status_code == 410
 
 
+async def test_stream_that_comes_from_a_server_further_ahead_waits_for_this_one(api: Api) -> None:
+    before = len(api.run.changes())
+    await api.run.feed([Purchase("new", 10_500, 700, "new")], 1)
+    fresh = api.run.changes()[before:]
+    partition = hash(b"new") % 4
+    ends = api.memory.position
+    ahead = ends | {partition: before + 1}  # behind the first of them, which is not read here yet
+    assert ahead[partition] > ends[partition]
+    listener = Listener(api, last=pack_position(ahead))
+    await asyncio.sleep(0.01)
+    assert listener._parts.qsize() == 0
+    api.tell()
+    assert ids(await listener.events(len(fresh) - 1)) == ids(fresh[1:])
+    assert listener.status == 200
+    await listener.close()
+
+
 @pytest.mark.parametrize("last", ["x", "7", "A", "////", pack_position({0: 1}), "%"])
 async def test_event_id_of_somebody_elses_making_is_refused(api: Api, last: str) -> None:
     response = await api.get("/changes", headers={"Last-Event-ID": last})
