@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from schemas.errors import ShapeError
 
@@ -49,7 +48,9 @@ def auc(score: FloatArray, happened: BoolArray) -> float | None:
     misses = len(happened) - hits
     if not hits or not misses:
         return None
-    ranks = rankdata(score)
+    # As scipy.stats.rankdata, which is 24 MB for each worker that the command line starts.
+    _, place, tied = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(tied) - (tied - 1) / 2)[place]
     return float((ranks[happened].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 
