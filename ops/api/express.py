@@ -12,9 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ops.api.policy import Right
 from ops.api.routes.customers import profile
 from ops.api.service import Service, ask_of
+from ops.api.slashes import as_meant
 
 _PREFIX = "/customers/"
-_ROUTE = "/customers/{customer_id}"
 
 
 class Express:
@@ -48,7 +48,7 @@ class Express:
 class _Route:
     """Stands for the framework's route."""
 
-    path = _ROUTE
+    path_format = "/customers/{customer_id}"
 
 
 def _plainly_asked_for(scope: Scope) -> str | None:
@@ -64,4 +64,4 @@ def _plainly_asked_for(scope: Scope) -> str | None:
     if not path.startswith(_PREFIX):
         return None
     customer_id = path[len(_PREFIX) :]
-    return customer_id if customer_id and "/" not in customer_id else None
+    return as_meant(customer_id) if customer_id and "/" not in customer_id else None

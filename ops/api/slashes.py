@@ -13,6 +13,8 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.types import Scope
 
 _WITHIN = "\udc2f"
+PART = "part"
+"""How a route declares that a parameter is one part of the path: `{name:part}`."""
 
 
 def told_apart(scope: Scope) -> Scope:
@@ -40,16 +42,25 @@ def as_typed(path: str) -> str:
     return path.replace(_WITHIN, "%2F")
 
 
+def as_meant(part: str) -> str:
+    r"""What one part of a path says.
+
+    >>> as_meant("a\udc2fb")
+    'a/b'
+    """
+    return part.replace(_WITHIN, "/")
+
+
 class _Part(Convertor[str]):
-    """One part of a path, in routes `{name:part}`."""
+    """One part of a path."""
 
     regex = "[^/]+"
 
     def convert(self, value: str) -> str:
-        return value.replace(_WITHIN, "/")
+        return as_meant(value)
 
     def to_string(self, value: str) -> str:
         return value.replace("/", _WITHIN)
 
 
-register_url_convertor("part", _Part())
+register_url_convertor(PART, _Part())

@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from ops.api.documents import Batch, History, Outlook, Profile
 from ops.api.policy import Right
 from ops.api.problems import ApiError
-from ops.api.routes.shared import At, CustomerIdPath, Ids, Moment, described, moment_us
+from ops.api.routes.shared import (
+    ONE_CUSTOMER,
+    At,
+    CustomerIdPath,
+    Ids,
+    Moment,
+    described,
+    moment_us,
+)
 from ops.api.service import Ask, Needs, answer
 from ops.customers import Customer
 from schemas.change import Cause
@@ -86,7 +94,7 @@ async def look_up(ask: Ask, customer_id: str, action: str, at: str | None = None
 
 
 @router.get(
-    "/customers/{customer_id:part}",
+    ONE_CUSTOMER,
     responses=described(Profile, 304, 404),
     response_model=None,
     summary="One customer as of now, or as of another day",
@@ -154,7 +162,7 @@ async def batch_get(ask: MayCustomers, asked: BatchAsk) -> Response:
 
 
 @router.get(
-    "/customers/{customer_id:part}/outlook",
+    f"{ONE_CUSTOMER}/outlook",
     responses=described(Outlook, 404),
     response_model=None,
     summary="P(alive) by the day, and the changes to come",
@@ -210,7 +218,7 @@ def _purchase_days(customer: Customer) -> list[dict[str, Any]]:
 
 
 @router.get(
-    "/customers/{customer_id:part}/history",
+    f"{ONE_CUSTOMER}/history",
     responses=described(History, 404),
     response_model=None,
     summary="The changes of one customer, with their causes",

@@ -11,6 +11,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, WithJsonSchema
 
 from ops.api.problems import MEDIA_TYPE, ApiError
+from ops.api.slashes import PART
 from schemas.errors import shown
 from schemas.transaction import ID_CHARS_MAX
 from scoring.business_calendar import BusinessCalendar
@@ -48,6 +49,7 @@ At = Annotated[
     ),
     Moment,
 ]
+ONE_CUSTOMER = f"/customers/{{customer_id:{PART}}}"
 CustomerIdPath = Annotated[
     str,
     Path(
