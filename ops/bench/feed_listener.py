@@ -21,7 +21,8 @@ import numpy as np
 from ops.bench.listener import caused_by_purchases
 
 _RECEIVE_BYTES = 1024 * 1024
-_CONNECT_SECONDS_MAX = 30.0
+_BEGIN_SECONDS_MAX = 30.0
+_AGAIN_SECONDS = 0.1
 _HEAD_END = b"\r\n\r\n"
 _DATA = re.compile(rb"^data: (.*)$", re.MULTILINE)
 
@@ -36,20 +37,8 @@ class Feeding(msgspec.Struct, frozen=True):
 
 def listen(feeding: Feeding) -> list[tuple[int, bytes]]:
     """Pieces of the answer as they come, until the standard input ends."""
-    with socket.create_connection(("127.0.0.1", feeding.port), _CONNECT_SECONDS_MAX) as line:
-        line.sendall(
-            b"GET /changes HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            b"Authorization: Bearer %b\r\n\r\n" % feeding.key.encode()
-        )
-        head = b""
-        while _HEAD_END not in head:
-            part = line.recv(_RECEIVE_BYTES)
-            if not part:
-                raise SystemExit("the API closed the stream")
-            head += part
-        head, _, rest = head.partition(_HEAD_END)
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"the API does not tell changes: {head.splitlines()[0].decode()}")
+    line, rest = _begin(feeding)
+    with line:
         pieces = [(time.monotonic_ns(), rest)]
         sys.stdout.write("ready\n")
         sys.stdout.flush()
@@ -61,6 +50,30 @@ def listen(feeding: Feeding) -> list[tuple[int, bytes]]:
             if not part:
                 raise SystemExit("the API ended the stream")
             pieces.append((time.monotonic_ns(), part))
+
+
+def _begin(feeding: Feeding) -> tuple[socket.socket, bytes]:
+    """The stream after its head. A process of the API that has just begun refuses for a moment."""
+    deadline = time.monotonic() + _BEGIN_SECONDS_MAX
+    while True:
+        line = socket.create_connection(("127.0.0.1", feeding.port), _BEGIN_SECONDS_MAX)
+        line.sendall(
+            b"GET /changes HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Authorization: Bearer %b\r\n\r\n" % feeding.key.encode()
+        )
+        head = b""
+        while _HEAD_END not in head:
+            part = line.recv(_RECEIVE_BYTES)
+            if not part:
+                raise SystemExit("the API closed the stream")
+            head += part
+        head, _, rest = head.partition(_HEAD_END)
+        if head.startswith(b"HTTP/1.1 200"):
+            return line, rest
+        line.close()
+        if not head.startswith(b"HTTP/1.1 503") or time.monotonic() > deadline:
+            raise SystemExit(f"the API does not tell changes: {head.splitlines()[0].decode()}")
+        time.sleep(_AGAIN_SECONDS)
 
 
 def changes_in(pieces: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
