@@ -17,11 +17,12 @@ from schemas.transaction import LAST_US
 from scoring.advance import advance
 from scoring.alive import prob_alive, prob_purchase
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import expected_purchases_30d, rfm_of
+from scoring.changes import KINDS
 from scoring.events import Events
 from scoring.ledger import DayEntry, unpack_days
 from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t_x_days
 from scoring.states import NEVER_US, UNKNOWN_US, Numbers, States
+from scoring.telling import expected_purchases_30d, rfm_of
 from scoring.timeline import Card, Timeline
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -147,12 +148,19 @@ class Customer:
         step = advance(self._states, Events.none(), LAST_US, self._timeline, self._calendar)
         return [
             Foreseen(
-                _EPOCH + timedelta(microseconds=int(block.numbers["as_of_us"][0])),
-                "segment" if block.kind is ChangeType.SEGMENT else "lifecycle",
-                block.previous[0],
-                block.current[0],
+                _EPOCH + timedelta(microseconds=as_of_us),
+                "segment" if KINDS[kind] is ChangeType.SEGMENT else "lifecycle",
+                block.labels.names[previous],
+                block.labels.names[current],
             )
             for block in step.changes.blocks
+            for as_of_us, kind, previous, current in zip(
+                block.numbers["as_of_us"].tolist(),
+                block.kinds.tolist(),
+                block.previous.tolist(),
+                block.current.tolist(),
+                strict=True,
+            )
         ]
 
     def profile(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -32,6 +33,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Steps in which a change of offset is looked for. Tzdata holds changes 6.96 days apart
 # (America/Recife, October 2000), which weekly steps would miss; daily steps take 3× as long.
 _STEP = timedelta(days=3)
+
+
+class Offsets(NamedTuple):
+    """Periods of one time zone; float64, shape (n,), n >= 1, whole microseconds.
+
+    Attributes
+    ----------
+    starts_us : when each begins, the first at minus infinity
+    offsets_us : of civil time from UTC
+    civil_ends_us : civil time at which each ends
+    """
+
+    starts_us: FloatArray
+    offsets_us: FloatArray
+    civil_ends_us: FloatArray
 
 
 class BusinessCalendar:
@@ -65,6 +81,11 @@ class BusinessCalendar:
         # where they go forward, nothing is read until the next offset begins.
         ends = np.append(self._starts_us[1:], np.inf) + self._offsets_us
         self._civil_ends_us = np.maximum.accumulate(ends)
+
+    @property
+    def offsets(self) -> Offsets:
+        """For those who do the same arithmetic elsewhere."""
+        return Offsets(self._starts_us, self._offsets_us, self._civil_ends_us)
 
     def days_at(self, instants_us: IntArray) -> FloatArray:
         """Civil days since 1970-01-01 of each instant, the fraction of the day included.

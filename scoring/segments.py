@@ -11,6 +11,8 @@ silence alone carries the customer across is closed form.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +43,34 @@ def log_features(
     )
 
 
+class Tables(NamedTuple):
+    """What a segmenter works with; float64, i and j are segments.
+
+    Attributes
+    ----------
+    mean, scale : shape (3,)
+        Of the features.
+    squares : shape (k,)
+        |c_j|².
+    twice : shape (k, 3)
+        2·c_j.
+    margin : shape (k, k)
+        h·|c_i−c_j|².
+    slope : shape (k, k)
+        dE_ij/du.
+    twice_apart : shape (k, k)
+        2·|c_i−c_j|; infinite for j = i.
+    """
+
+    mean: FloatArray
+    scale: FloatArray
+    squares: FloatArray
+    twice: FloatArray
+    margin: FloatArray
+    slope: FloatArray
+    twice_apart: FloatArray
+
+
 class Segmenter:
     """The centroids of one scorecard, ready for arithmetic.
 
@@ -67,6 +97,19 @@ class Segmenter:
         # dE_ij/du = 2(c_ju − c_iu): only where it is negative does falling P carry i to j.
         u = self._centroids[:, 0]
         self._slope = 2 * (u[None, :] - u[:, None])
+
+    @property
+    def tables(self) -> Tables:
+        """For those who do the same arithmetic elsewhere."""
+        return Tables(
+            self._mean,
+            self._scale,
+            self._squares,
+            2 * self._centroids,
+            self._margin,
+            self._slope,
+            self._twice_apart,
+        )
 
     def features(
         self, prob_alive: FloatArray, frequency: IntArray, monetary_value: FloatArray

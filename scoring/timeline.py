@@ -8,6 +8,7 @@ history of changes is the same whether the re-scoring or the customer's next pur
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class Card:
         )
         # Indexed by segment; index NONE is the last element: no segment, no name.
         self.segment_names = np.array([*scorecard.segments, None], dtype=object)
+        self.labels: Any = None  # of `scoring.changes.labels_of`, once asked for
+        self.scorers: dict[str, Any] = {}  # of `scoring.scorers`, by time zone
 
 
 class Timeline:

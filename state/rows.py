@@ -9,10 +9,10 @@ import msgspec
 
 from schemas.transaction import FIRST_US
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import expected_purchases_30d, rfm_of
 from scoring.compiled import compiled
-from scoring.review import LIFECYCLES, monetary_value
+from scoring.review import LIFECYCLES
 from scoring.states import UNKNOWN_US, States
+from scoring.telling import tell
 from scoring.timeline import Timeline
 from state.codec import Row, encode_rows
 from state.fields import FIELDS
@@ -22,7 +22,6 @@ _encode = msgspec.json.Encoder().encode
 _NAMES = [name.encode() for name in FIELDS]
 _LIFECYCLES = [*(name.value.encode() for name in LIFECYCLES), b""]
 _INSTANTS = ("first_at_us", "last_at_us", "as_of_us", "segment_since_us", "next_review_us")
-_RFM_STEPS = (100, 10, 1)
 
 
 class CustomerRows(Sequence[Row]):
@@ -68,6 +67,7 @@ class CustomerRows(Sequence[Row]):
         states, card, numbers = self._states, self._timeline.card, self._states.numbers
         if _hashes is None or self._has_moments_before_the_year_one():
             return None
+        told = tell(numbers, card, self._calendar)
         found: list[bytes] = _hashes.write_hashes(
             numbers,
             states.days.tolist(),
@@ -79,9 +79,9 @@ class CustomerRows(Sequence[Row]):
             [topic.encode() for topic in self._topics],
             card.version.encode(),
             _encode(numbers["prob_alive"].tolist()),
-            _encode(expected_purchases_30d(numbers, card, self._calendar).tolist()),
-            _encode(monetary_value(numbers).tolist()),
-            (rfm_of(numbers, card, self._calendar) @ _RFM_STEPS).astype("int16"),
+            _encode(told.expected.tolist()),
+            _encode(told.monetary.tolist()),
+            told.rfm,
         )
         return found
 
