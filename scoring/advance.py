@@ -23,7 +23,7 @@ from schemas.errors import InvariantError
 from scoring.booking import REFUSED, book
 from scoring.business_calendar import BusinessCalendar
 from scoring.changes import CAUSES, ChangeBlock, ChangeLog, labels_of, same_cause
-from scoring.compiled import compiled
+from schemas.compiled import compiled
 from scoring.events import Events
 from scoring.restoring import former_segments
 from scoring.review import cross, score
@@ -93,7 +93,7 @@ def advance(
     # Who stands on an older scorecard is brought up by Python, as is everybody with them.
     if scorer is None or (states.numbers["card"] < timeline.current).any():
         return advance_plainly(states, events, now_us, timeline, calendar, lateness_us)
-    after = states.take(np.arange(len(states)))
+    after = states.copy()
     card, labels = timeline.card, labels_of(timeline.card, timeline.card)
     moments = events.occurred_at_us
     if events.not_before_us is not None:
@@ -147,7 +147,7 @@ def advance_plainly(
     lateness_us: int = 0,
 ) -> Advanced:
     """The same with numpy, for any scorecards: everyone's first event, then everyone's second, and so on."""
-    after = states.take(np.arange(len(states)))
+    after = states.copy()
     changes = ChangeLog()
     moments = events.occurred_at_us
     if events.not_before_us is not None:

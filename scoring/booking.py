@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring import ledger
-from scoring.compiled import compiled
+from schemas.compiled import compiled
 from scoring.events import Events
 from scoring.ledger import RecentIds
 from scoring.states import Numbers, States

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.change import CHANGES_NAMESPACE, change_ids
 from schemas.transaction import FIRST_US, LAST_US
-from scoring.compiled import compiled
+from schemas.compiled import compiled
 from scoring.moments import rfc3339
 from scoring.states import Numbers
 from scoring.texts import Texts

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from scoring.business_calendar import BusinessCalendar
-from scoring.compiled import compiled
+from schemas.compiled import compiled
 from scoring.timeline import Card
 
 _scoring = compiled("scoring._scoring")

@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.transaction import FIRST_US
 from scoring.business_calendar import BusinessCalendar
-from scoring.compiled import compiled
+from schemas.compiled import compiled
 from scoring.review import LIFECYCLES
 from scoring.states import UNKNOWN_US, States
 from scoring.telling import tell

@@ -297,12 +297,9 @@ class SliceEngine(Slices):
 
     def _at_home(self, owned: Owned, batch: DecodedBatch) -> np.ndarray[Any, Any]:
         """Which of the good records belong to this partition."""
-        homes = dict.fromkeys(batch.customer_ids, True)
-        strangers = [customer_id for customer_id in homes if customer_id not in owned.cache]
-        if strangers:
-            found = home_partitions(strangers, self.partitions) == owned.partition
-            homes.update(zip(strangers, found.tolist(), strict=True))
-        return np.array([homes[customer_id] for customer_id in batch.customer_ids], dtype=np.bool_)
+        return np.asarray(
+            home_partitions(batch.customer_ids, self.partitions) == owned.partition
+        )
 
 
 def _until_erasure(records: Sequence[Record]) -> Sequence[Record]:

@@ -109,12 +109,11 @@ class Slices(Holdings):
                 erased = owned.tombstones.get(tombstone_name(customer_id))
                 if fields is None and erased is not None:
                     loaded.numbers["sequence"][row] = erased.sequence
+        if not len(found):
+            return loaded, newcomers
         states = States.blank(ids)
-        for part, rows in ((cached, found), (loaded, absent)):
-            states.numbers[rows] = part.numbers
-            states.days[rows] = part.days
-            states.ids_previous[rows] = part.ids_previous
-            states.ids_current[rows] = part.ids_current
+        states.put(found.tolist(), cached)
+        states.put(absent.tolist(), loaded)
         return states, newcomers
 
     async def _settle(self, owned: Owned, states: States, clock_us: int) -> Committed:

@@ -15,11 +15,14 @@ from streams.settings import Settings
 _PACKAGE = "everscore"
 _SHOWN = ("faust-streaming", "aiokafka", "redis", "numpy")
 COMPILED = (
+    "schemas._decoding",
     "scoring._advancing",
     "scoring._booking",
+    "scoring._columns",
     "scoring._rendering",
     "scoring._scoring",
     "state._hashes",
+    "streams._homes",
     "streams._records",
 )
 _COMPILE = (
