@@ -1,10 +1,22 @@
 """Writing bytes one after the other; for the compiled modules."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy
+
+cdef extern from *:
+    # Cython makes Python's integers of literals that an int has no room for.
+    """
+    #define EVERSCORE_DAY_US INT64_C(86400000000)
+    #define EVERSCORE_HOUR_US INT64_C(3600000000)
+    #define EVERSCORE_LAST_US INT64_C(253402300799999999)
+    """
+    const int64_t DAY_US "EVERSCORE_DAY_US"
+    const int64_t HOUR_US "EVERSCORE_HOUR_US"
+    const int64_t LAST_US "EVERSCORE_LAST_US"  # of the year 9999
 
 cdef enum:
     MOMENT = 27  # characters of 1970-01-01T00:00:00.000000Z
@@ -50,6 +62,7 @@ cdef inline Text* texts_of(list sources) except NULL:
     return found
 
 
+@cython.cdivision(True)
 cdef inline char* put_int(char* at, int64_t number) noexcept:
     cdef char digits[20]
     cdef int size = 0
@@ -70,6 +83,7 @@ cdef inline char* put_int(char* at, int64_t number) noexcept:
     return at
 
 
+@cython.cdivision(True)
 cdef inline void put_digits(char* at, int64_t number, int size) noexcept:
     while size:
         size -= 1
@@ -78,16 +92,17 @@ cdef inline void put_digits(char* at, int64_t number, int size) noexcept:
 
 
 cdef inline bint is_moment(int64_t instant_us) noexcept:
-    return -253402300799999999 <= instant_us <= 253402300799999999  # of the year 9999
+    return -LAST_US <= instant_us <= LAST_US
 
 
+@cython.cdivision(True)
 cdef inline char* put_moment(char* at, int64_t instant_us) noexcept:
     """RFC 3339 in UTC with microseconds, of an instant before the year 10000 and after the year 0."""
-    cdef int64_t days = instant_us // 86400000000
-    cdef int64_t rest = instant_us - days * 86400000000
+    cdef int64_t days = instant_us // DAY_US
+    cdef int64_t rest = instant_us - days * DAY_US
     if rest < 0:  # C rounds towards zero
         days -= 1
-        rest += 86400000000
+        rest += DAY_US
     # The civil calendar, counted from 1 March of the year 0, so that leap days come last.
     cdef int64_t shifted = days + 719468
     cdef int64_t era = (shifted if shifted >= 0 else shifted - 146096) // 146097
@@ -103,7 +118,7 @@ cdef inline char* put_moment(char* at, int64_t instant_us) noexcept:
     put_digits(at + 5, month, 2)
     put_digits(at + 8, day, 2)
     at[10] = c"T"
-    put_digits(at + 11, rest // 3600000000, 2)
+    put_digits(at + 11, rest // HOUR_US, 2)
     at[13] = at[16] = c":"
     put_digits(at + 14, rest // 60000000 % 60, 2)
     put_digits(at + 17, rest // 1000000 % 60, 2)

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.change import Cause
+from schemas.compiled import compiled
 from schemas.errors import InvariantError
 from scoring.booking import REFUSED, book
 from scoring.business_calendar import BusinessCalendar
 from scoring.changes import CAUSES, ChangeBlock, ChangeLog, labels_of, same_cause
-from schemas.compiled import compiled
 from scoring.events import Events
 from scoring.restoring import former_segments
 from scoring.review import cross, score

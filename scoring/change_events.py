@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from schemas.change import cloud_event_headers
 from scoring.business_calendar import BusinessCalendar
 from scoring.change_bodies import ChangeColumns, Vocabulary, Written, write
-from scoring.changes import CAUSES, KINDS, ChangeBlock, ChangeLog
-from scoring.review import LIFECYCLES
+from scoring.changes import CAUSES, KINDS, ChangeBlock, ChangeLog, Labels
 from scoring.states import NUMBERS, Numbers
 from scoring.telling import tell
 from scoring.texts import Texts
@@ -27,12 +26,6 @@ from scoring.timeline import Card
 
 _KINDS = [kind.encode() for kind in KINDS]
 _CAUSES = [cause.encode() for cause in CAUSES]
-# By the three scores as one number of three digits.
-_RFM = [
-    b'{"recency":%d,"frequency":%d,"monetary":%d}' % (n // 100, n // 10 % 10, n % 10)
-    for n in range(556)
-]
-_LIFECYCLES = [name.value for name in LIFECYCLES]
 ID_CHARS = 36
 
 
@@ -110,7 +103,6 @@ def render(
             kinds=_KINDS,
             causes=_CAUSES,
             labels=[],
-            scores=_RFM,
             topics=[topic.encode() for topic in topics],
             version=card.version.encode(),
         )
@@ -128,36 +120,23 @@ def render(
 
 
 def _columns_of(
-    blocks: Sequence[ChangeBlock], card: Card, calendar: BusinessCalendar, labels: list[bytes]
+    blocks: Sequence[ChangeBlock], card: Card, calendar: BusinessCalendar, names: list[bytes]
 ) -> ChangeColumns:
-    """What is told of the changes that one scorecard led to; fills in the labels used."""
+    """What is told of the changes that one scorecard led to; fills in the names used."""
+    labels, previous, current = _labelled(blocks, card)
+    names.extend(labels.texts)
     numbers = _rows_of(blocks)
-    names = dict.fromkeys(name for block in blocks for name in block.labels.names)
-    known = [name for name in names if name is not None]
-    label_of: dict[str | None, int] = {name: index for index, name in enumerate(known)}
-    labels.extend(name.encode() for name in known)
-    nothing = label_of[None] = len(labels)
     told = tell(numbers, card, calendar)
-    segments = np.array([label_of[name] for name in card.segment_names.tolist()], dtype=np.int16)
-    stages = np.array([*map(label_of.__getitem__, _LIFECYCLES), nothing], dtype=np.int16)
-    places = [
-        np.array([label_of[name] for name in block.labels.names], dtype=np.int16)
-        for block in blocks
-    ]
     return ChangeColumns(
         numbers=numbers,
         customers=_column([block.rows for block in blocks], np.int64),
         kinds=_column([block.kinds for block in blocks], np.uint8),
         causes=_column([block.causes for block in blocks], np.uint8),
-        previous=_column(
-            [place[block.previous] for place, block in zip(places, blocks, strict=True)], np.int16
-        ),
-        current=_column(
-            [place[block.current] for place, block in zip(places, blocks, strict=True)], np.int16
-        ),
-        beyond=segments[told.beyond],
-        next_segments=segments[numbers["next_segment"]],
-        next_lifecycles=stages[numbers["next_lifecycle"]],
+        previous=previous,
+        current=current,
+        beyond=labels.segments[told.beyond],
+        next_segments=labels.segments[numbers["next_segment"]],
+        next_lifecycles=labels.lifecycles[numbers["next_lifecycle"]],
         rfm=told.rfm,
         prob_alive=told.prob_alive,
         expected=told.expected,
@@ -165,6 +144,33 @@ def _columns_of(
         monetary=told.monetary,
         distance=told.distance,
     )
+
+
+def _labelled(
+    blocks: Sequence[ChangeBlock], card: Card
+) -> tuple[Labels, NDArray[np.int16], NDArray[np.int16]]:
+    """Labels for all blocks, and where their changes came from and led to."""
+    labels = blocks[0].labels
+    if any(block.labels is not labels for block in blocks):
+        names = dict.fromkeys(name for block in blocks for name in block.labels.names)
+        labels = Labels.of(names, card, card)
+    places = [
+        None if block.labels is labels else labels.indices(block.labels.names) for block in blocks
+    ]
+    previous, current = (
+        _column(
+            [
+                column if place is None else place[column]
+                for place, column in zip(places, columns, strict=True)
+            ],
+            np.int16,
+        )
+        for columns in (
+            [block.previous for block in blocks],
+            [block.current for block in blocks],
+        )
+    )
+    return labels, previous, current
 
 
 def _rows_of(blocks: Sequence[ChangeBlock]) -> Numbers:

@@ -5,6 +5,7 @@ Owns their order and numbering. Rendering them as events is `scoring.change_even
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,7 @@ from scoring.timeline import Card
 
 CAUSES = tuple(Cause)
 KINDS = tuple(ChangeType)
+_STAGES: tuple[str | None, ...] = (*(str(name) for name in LIFECYCLES), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class Labels:
     Attributes
     ----------
     names : tuple of str, the last None
-        None stands for none; segments of the scorecard come first, in its order.
+        None stands for none.
+    texts : tuple of bytes
+        The same in UTF-8, without the last.
     segments_before, segments : int16, shape (k + 1,)
         Index of each segment's name, of the scorecard before and of this one; index NONE is the last.
     lifecycles : int16, shape (4,)
@@ -63,28 +67,38 @@ class Labels:
     """
 
     names: tuple[str | None, ...]
+    texts: tuple[bytes, ...]
     segments_before: NDArray[np.int16]
     segments: NDArray[np.int16]
     lifecycles: NDArray[np.int16]
 
+    @classmethod
+    def of(cls, names: Iterable[str | None], before: Card, card: Card) -> Labels:
+        """Labels with these names: they hold all of both scorecards."""
+        known = [name for name in names if name is not None]
+        index: dict[str | None, int] = {name: place for place, name in enumerate([*known, None])}
+        return cls(
+            tuple(index),
+            tuple(name.encode() for name in known),
+            *(
+                np.array([index[name] for name in some], dtype=np.int16)
+                for some in (before.segment_names.tolist(), card.segment_names.tolist(), _STAGES)
+            ),
+        )
+
+    def indices(self, names: Sequence[str | None]) -> NDArray[np.int16]:
+        """Where some of the names stand."""
+        return np.array([self.names.index(name) for name in names], dtype=np.int16)
+
 
 def labels_of(before: Card, card: Card) -> Labels:
     """Labels of changes from one scorecard to another, or under one."""
-    if card.labels is not None and before is card:
+    if before is card and card.labels is not None:
         found: Labels = card.labels
         return found
-    segments_before, segments = before.segment_names.tolist(), card.segment_names.tolist()
-    lifecycles = [*(str(name) for name in LIFECYCLES), None]
     # Someone may come from a segment that only an older scorecard has.
-    names = dict.fromkeys([*segments[:-1], *segments_before[:-1], *lifecycles])
-    index = {name: place for place, name in enumerate(names)}
-    found = Labels(
-        tuple(names),
-        *(
-            np.array([index[name] for name in some], dtype=np.int16)
-            for some in (segments_before, segments, lifecycles)
-        ),
-    )
+    segments = [*card.scorecard.segments, *before.scorecard.segments]
+    found = Labels.of(dict.fromkeys([*segments, *_STAGES]), before, card)
     if before is card:
         card.labels = found
     return found

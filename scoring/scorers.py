@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from scoring.business_calendar import BusinessCalendar
 from schemas.compiled import compiled
+from scoring.business_calendar import BusinessCalendar
 from scoring.timeline import Card
 
 _scoring = compiled("scoring._scoring")

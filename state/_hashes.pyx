@@ -160,6 +160,8 @@ def write_hashes(
     bytes expected,
     bytes monetary,
     const int16_t[::1] rfm,
+    int64_t first_us,
+    int64_t unknown_us,
 ):
     """Serialised hashes of n customers.
 
@@ -174,11 +176,13 @@ def write_hashes(
         P(alive) may be null.
     rfm : int16, shape (n,)
         Three digits.
+    first_us, unknown_us : int
+        Earliest moment whose year has four digits, and what stands for no moment.
 
     Returns
     -------
     list of n bytes
-        What RESTORE takes.
+        What RESTORE takes. None if there is an earlier moment.
     """
     cdef Py_ssize_t n = numbers.shape[0], i, fixed = FRAME_BYTES, room, longest = 0
     cdef Py_ssize_t none = len(segments) - 1, no_lifecycle = len(lifecycles) - 1
@@ -196,6 +200,15 @@ def write_hashes(
     cdef char number[VALUE_CHARS]
     cdef Row row
     cdef bint scored
+    for i in range(n):
+        if (
+            unknown_us < numbers[i].first_at_us < first_us
+            or unknown_us < numbers[i].last_at_us < first_us
+            or unknown_us < numbers[i].as_of_us < first_us
+            or unknown_us < numbers[i].segment_since_us < first_us
+            or unknown_us < numbers[i].next_review_us < first_us
+        ):
+            return None
     found = []
     for text in (*names, *segments, *lifecycles, *topics, version):
         fixed += len(text) + ENTRY_BYTES

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import msgspec
 
+from schemas.compiled import compiled
 from schemas.transaction import FIRST_US
 from scoring.business_calendar import BusinessCalendar
-from schemas.compiled import compiled
 from scoring.review import LIFECYCLES
 from scoring.states import UNKNOWN_US, States
 from scoring.telling import tell
@@ -21,7 +21,6 @@ _hashes = compiled("state._hashes")
 _encode = msgspec.json.Encoder().encode
 _NAMES = [name.encode() for name in FIELDS]
 _LIFECYCLES = [*(name.value.encode() for name in LIFECYCLES), b""]
-_INSTANTS = ("first_at_us", "last_at_us", "as_of_us", "segment_since_us", "next_review_us")
 
 
 class CustomerRows(Sequence[Row]):
@@ -63,12 +62,15 @@ class CustomerRows(Sequence[Row]):
         return iter(self._rows)
 
     def whole_hashes(self) -> list[bytes] | None:
-        """All fields of each, as RESTORE takes them; None where that was not compiled."""
+        """All fields of each, as RESTORE takes them; None where that was not compiled.
+
+        Nor for moments before the year 1: they have more digits.
+        """
         states, card, numbers = self._states, self._timeline.card, self._states.numbers
-        if _hashes is None or self._has_moments_before_the_year_one():
+        if _hashes is None:
             return None
         told = tell(numbers, card, self._calendar)
-        found: list[bytes] = _hashes.write_hashes(
+        found: list[bytes] | None = _hashes.write_hashes(
             numbers,
             states.days.tolist(),
             states.ids_previous.tolist(),
@@ -82,11 +84,7 @@ class CustomerRows(Sequence[Row]):
             _encode(told.expected.tolist()),
             _encode(told.monetary.tolist()),
             told.rfm,
+            FIRST_US,
+            UNKNOWN_US,
         )
         return found
-
-    def _has_moments_before_the_year_one(self) -> bool:
-        numbers = self._states.numbers
-        return any(
-            ((numbers[name] < FIRST_US) & (numbers[name] > UNKNOWN_US)).any() for name in _INSTANTS
-        )

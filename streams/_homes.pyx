@@ -12,7 +12,7 @@ cdef enum:
 
 cdef inline uint32_t murmur2(const uint8_t* key, Py_ssize_t size) noexcept:
     """MurmurHash2 with Kafka's seed."""
-    cdef uint32_t found = <uint32_t> (0x9747B28C ^ size), word
+    cdef uint32_t found = (<uint32_t> 0x9747 << 16 | 0xB28C) ^ <uint32_t> size, word
     while size >= 4:
         word = key[0] | key[1] << 8 | key[2] << 16 | <uint32_t> key[3] << 24
         word *= <uint32_t> MULTIPLIER

@@ -297,9 +297,7 @@ class SliceEngine(Slices):
 
     def _at_home(self, owned: Owned, batch: DecodedBatch) -> np.ndarray[Any, Any]:
         """Which of the good records belong to this partition."""
-        return np.asarray(
-            home_partitions(batch.customer_ids, self.partitions) == owned.partition
-        )
+        return np.asarray(home_partitions(batch.customer_ids, self.partitions) == owned.partition)
 
 
 def _until_erasure(records: Sequence[Record]) -> Sequence[Record]:

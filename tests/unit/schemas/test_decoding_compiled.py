@@ -29,7 +29,9 @@ DIGITS = st.integers(0, 10**13).map(str)
 NUMBERS = st.one_of(
     st.builds("{}{}.{}".format, st.sampled_from(["", "-", "+"]), DIGITS, DIGITS),
     st.builds("{}{}".format, st.sampled_from(["", "-"]), DIGITS),
-    st.sampled_from(["0", "-0", "-0.0", "00", "1.", ".5", "1e3", "1E-2", "0x1", "1_0", "NaN", "1.23450"]),
+    st.sampled_from(
+        ["0", "-0", "-0.0", "00", "1.", ".5", "1e3", "1E-2", "0x1", "1_0", "NaN", "1.23450"]
+    ),
     st.floats(-1e12, 1e12).map(repr),
 )
 MOMENTS = st.one_of(
@@ -47,7 +49,9 @@ MOMENTS = st.one_of(
         st.sampled_from(["Z", "z", "+00:00", "-00:00", "+02:00", "", "+0000"]),
     ),
 )
-TEXTS = st.text(max_size=8) | st.sampled_from(["", "C-42", "a" * 128, "a" * 129, "a b", "\x7f", "é"])
+TEXTS = st.text(max_size=8) | st.sampled_from(
+    ["", "C-42", "a" * 128, "a" * 129, "a b", "\x7f", "é"]
+)
 VALUES = st.one_of(
     TEXTS.map(json.dumps),
     NUMBERS,
@@ -112,7 +116,9 @@ def test_compiled_records_are_those_of_python(given_):
 @given(st.integers(-(10**9), 10**9), st.integers(0, 9999), st.booleans())
 def test_amounts_are_read_to_the_last_unit(whole, decimals, in_quotes):
     amount = f"{whole}.{decimals:04}"
-    text = json.dumps(PLAIN | {"amount": 0.5}).replace("0.5", f'"{amount}"' if in_quotes else amount)
+    text = json.dumps(PLAIN | {"amount": 0.5}).replace(
+        "0.5", f'"{amount}"' if in_quotes else amount
+    )
     compiled = decode_transactions([text.encode()], [STAMP_MS], LIMITS)
     assert told(compiled) == told(decode_plainly([text.encode()], [STAMP_MS], LIMITS))
     assert compiled.amount_units.tolist() == [abs(int(amount.replace(".", "")))]
