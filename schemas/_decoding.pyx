@@ -29,20 +29,6 @@ cdef enum:
     CHANNEL = 64
     NEEDED = 15
 
-cdef uint64_t[8] IV = [
-    0x6A09E667F3BCC908, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B, 0xA54FF53A5F1D36F1,
-    0x510E527FADE682D1, 0x9B05688C2B3E6C1F, 0x1F83D9ABFB41BD6B, 0x5BE0CD19137E2179,
-]
-cdef bytes ORDER = bytes(
-    int(digit, 16)
-    for digit in (
-        "0123456789abcdef" "ea489fd61c02b753" "b8c052fdae367194" "7931dcbe265a40f8"
-        "905724afe1bc683d" "2c6a0b834d75fe19" "c51fed4a0763928b" "db7ec13950f4862a"
-        "6fe9b308c2d714a5" "a2847615fb9e3cd0" "0123456789abcdef" "ea489fd61c02b753"
-    )
-)
-cdef const uint8_t* SIGMA = <const uint8_t*> PyBytes_AS_STRING(ORDER)
-
 cdef uint8_t[256] IN_ID  # what no look at the model's rule is needed for
 cdef int place
 for place in range(256):
@@ -271,9 +257,8 @@ def hash_of(bytes text):
     """8 bytes that stand for a text; of BLOCK_BYTES at most."""
     if PyBytes_GET_SIZE(text) > BLOCK_BYTES:
         raise ValueError(f"{len(text)} bytes are more than {BLOCK_BYTES}")
-    cdef char[8] digest
-    blake2b_8(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), IV, SIGMA, digest)
-    return digest[:8]
+    cdef uint64_t digest = blake2b_8(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), 0)
+    return (<const char*> &digest)[:8]
 
 
 def read_plain(
@@ -305,7 +290,7 @@ def read_plain(
     cdef Py_ssize_t n = len(values), i, k = 0
     cdef Plain plain
     cdef Span money = Span(PyBytes_AS_STRING(currency), PyBytes_GET_SIZE(currency))
-    cdef char[8] digest
+    cdef uint64_t digest
     cdef int64_t stamp_ms
     columns = np.empty((4, n), dtype=np.int64)
     cdef int64_t[:, ::1] cells = columns
@@ -325,10 +310,8 @@ def read_plain(
         ids.append(
             PyUnicode_DecodeASCII(plain.customer_id.start, plain.customer_id.size, NULL)
         )
-        blake2b_8(
-            plain.transaction_id.start, plain.transaction_id.size, IV, SIGMA, digest
-        )
-        hashes.append(PyBytes_FromStringAndSize(digest, 8))
+        digest = blake2b_8(plain.transaction_id.start, plain.transaction_id.size, 0)
+        hashes.append(PyBytes_FromStringAndSize(<const char*> &digest, 8))
         cells[0, k], cells[1, k] = i, plain.occurred_at_us
         cells[2, k] = plain.units if plain.units >= 0 else -plain.units
         cells[3, k] = plain.is_refund or plain.units < 0

@@ -116,7 +116,10 @@ def write(columns: ChangeColumns, words: Vocabulary, partition: int) -> Written:
 
 
 def write_compiled(columns: ChangeColumns, words: Vocabulary, partition: int) -> Written | None:
-    """Write changes by `scoring._rendering`; None if a moment lies before the year 1: that has more digits."""
+    """Write changes by `scoring._rendering`; None if a moment lies before the year 1.
+
+    Such a year has another number of digits.
+    """
     written = _rendering.write_changes(
         columns.numbers,
         columns.customers,

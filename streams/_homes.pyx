@@ -2,7 +2,10 @@
 """Where customers live, compiled: what `streams.homes` does with numpy."""
 
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from schemas._digests cimport BLOCK_BYTES, blake2b_8
 
 import numpy as np
 
@@ -49,4 +52,37 @@ def home_partitions(list customer_ids, uint32_t partitions, Py_ssize_t key_bytes
             homes[i] = -1
         else:
             homes[i] = (murmur2(<const uint8_t*> key, size) & 0x7FFFFFFF) % partitions
+    return found
+
+
+def sample_ranks(list customer_ids, bytes person):
+    """Rank of each customer; −1 where the id is too long for one block.
+
+    Parameters
+    ----------
+    person : 8 bytes of the hash's personalisation
+
+    Returns
+    -------
+    float64, shape (n,)
+    """
+    cdef Py_ssize_t n = len(customer_ids), i, size = 0
+    cdef const char* key
+    cdef uint64_t kind, digest, rank
+    cdef int place
+    if len(person) != 8:
+        raise ValueError(f"{len(person)} bytes instead of 8")
+    memcpy(&kind, <const char*> person, 8)
+    found = np.empty(n, dtype=np.float64)
+    cdef double[::1] ranks = found
+    for i in range(n):
+        key = PyUnicode_AsUTF8AndSize(customer_ids[i], &size)
+        if size > BLOCK_BYTES:
+            ranks[i] = -1.0
+            continue
+        digest = blake2b_8(key, size, kind)
+        rank = 0
+        for place in range(8):  # the first byte is the highest
+            rank = rank << 8 | (digest >> 8 * place & 255)
+        ranks[i] = <double> rank / 18446744073709551616.0
     return found

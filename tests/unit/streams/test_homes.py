@@ -14,6 +14,7 @@ from streams.homes import (
     home_partitions_plainly,
     partition_of,
     sample_rank,
+    sample_ranks,
 )
 
 # From UtilsTest.testMurmur2 of Kafka's Java client.
@@ -91,3 +92,8 @@ def test_compiled_homes_are_those_of_numpy(customer_ids, partitions):
 def test_ids_longer_than_any_customers_have_homes_too():
     names = ["x" * 600, "C-42"]
     assert home_partitions(names, 4).tolist() == [home_partition(name, 4) for name in names]
+
+
+@given(st.lists(st.text(max_size=130)))
+def test_compiled_ranks_are_those_of_hashlib(customer_ids):
+    assert sample_ranks(customer_ids) == [sample_rank(name) for name in customer_ids]
