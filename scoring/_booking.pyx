@@ -13,14 +13,6 @@ import numpy as np
 
 from scoring import ledger as python
 
-cdef enum:  # as `scoring.booking` has them
-    REFUSED = -1
-    DUPLICATE = 0
-    NEW_DAY = 1
-    SAME_DAY = 2
-    ANY_DAY = 3
-    FIRST_DAY = 4
-
 cdef enum:
     HASH_BYTES = 8
     VARINT_BYTES_MAX = 10
@@ -103,6 +95,43 @@ cdef inline uint64_t zigzag(int64_t value) noexcept:
     return (<uint64_t> value << 1) if value >= 0 else (<uint64_t> (-value) << 1) - 1
 
 
+cdef class Entry:
+    """A customer's ledger, to enter one event."""
+
+    cdef int8_t enter(
+        self, bytes key, int64_t arrived, int64_t tail_day, int64_t day, int64_t units,
+        bint is_refund, bint too_much, int64_t frequency,
+    ) except? REFUSED:
+        """See `scoring.booking.book`."""
+        cdef bytes previous = self.ids_previous, current = self.ids_current
+        cdef bytes packed = self.ledger, booked = None
+        cdef int64_t generation = self.generation
+        cdef int8_t how = ANY_DAY
+        if arrived > generation:
+            previous = current if arrived == generation + 1 else b""
+            current = b""
+            generation = arrived
+        if contains(current, PyBytes_AS_STRING(key)) or contains(previous, PyBytes_AS_STRING(key)):
+            return DUPLICATE
+        if too_much:
+            return REFUSED
+        if not is_refund:
+            if PyBytes_GET_SIZE(packed) == 0:
+                booked, how = with_day(packed, zigzag(day), units), FIRST_DAY
+            elif day > tail_day and frequency >= 0:
+                booked, how = with_day(packed, day - tail_day, units), NEW_DAY
+                self.tail = PyBytes_GET_SIZE(packed)
+            elif day == tail_day:
+                booked, how = with_purchase(packed, self.tail, units), SAME_DAY
+        if booked is None:
+            how = ANY_DAY
+            booked = python.add(packed, day, units, is_refund=bool(is_refund))
+        self.generation = generation
+        self.ids_previous, self.ids_current = previous, current + key
+        self.ledger = booked
+        return how
+
+
 def book_each(
     list ledgers,
     list ids_previous,
@@ -126,38 +155,21 @@ def book_each(
         See `scoring.booking.book`.
     """
     cdef Py_ssize_t i, n = len(ledgers)
-    cdef bytes key, previous, current, packed, booked
-    cdef int64_t generation
+    cdef Entry entry = Entry()
     cdef int8_t[::1] outcome
-    cdef int8_t how
     found = np.zeros(n, dtype=np.int8)
     outcome = found
     for i in range(n):
-        key, previous, current = hashes[i], ids_previous[i], ids_current[i]
-        generation = generations[i]
-        if arrived[i] > generation:
-            previous = current if arrived[i] == generation + 1 else b""
-            current = b""
-            generation = arrived[i]
-        if contains(current, PyBytes_AS_STRING(key)) or contains(previous, PyBytes_AS_STRING(key)):
-            continue
-        if too_much[i]:
-            outcome[i] = REFUSED
-            continue
-        generations[i] = generation
-        ids_previous[i], ids_current[i] = previous, current + key
-        packed, booked, how = ledgers[i], None, ANY_DAY
-        if not is_refund[i]:
-            if PyBytes_GET_SIZE(packed) == 0:
-                booked, how = with_day(packed, zigzag(days[i]), units[i]), FIRST_DAY
-            elif days[i] > tail_days[i] and frequency[i] >= 0:
-                booked, how = with_day(packed, days[i] - tail_days[i], units[i]), NEW_DAY
-                tails[i] = PyBytes_GET_SIZE(packed)
-            elif days[i] == tail_days[i]:
-                booked, how = with_purchase(packed, tails[i], units[i]), SAME_DAY
-        if booked is None:
-            how = ANY_DAY
-            booked = python.add(packed, days[i], units[i], is_refund=bool(is_refund[i]))
-        ledgers[i] = booked
-        outcome[i] = how
+        entry.ledger, entry.ids_previous, entry.ids_current = (
+            ledgers[i], ids_previous[i], ids_current[i]
+        )
+        entry.generation, entry.tail = generations[i], tails[i]
+        outcome[i] = entry.enter(
+            hashes[i], arrived[i], tail_days[i], days[i], units[i], is_refund[i], too_much[i],
+            frequency[i],
+        )
+        ledgers[i], ids_previous[i], ids_current[i] = (
+            entry.ledger, entry.ids_previous, entry.ids_current
+        )
+        generations[i], tails[i] = entry.generation, entry.tail
     return found

@@ -73,7 +73,6 @@ def write_changes(
     bytes monetary,
     bytes distance,
     const int16_t[::1] rfm,
-    list rfm_json,
     const int16_t[::1] beyond,
     const int16_t[::1] next_segments,
     const int16_t[::1] next_lifecycles,
@@ -82,6 +81,7 @@ def write_changes(
     bytes version,
     bytes version_json,
     bytes namespace,
+    int64_t first_us,
 ):
     """Bodies, ids and times of n changes that one scorecard led to.
 
@@ -90,12 +90,13 @@ def write_changes(
     numbers : shape (n,)
         The customers as they stood.
     customers : int64, shape (n,)
-        Index of each into `names` (UTF-8) and `names_json` (quoted).
+        Index of each into `names` (UTF-8) and `names_json` (quoted), which is None if quotes around
+        the names are enough.
     kinds, previous, current, causes : uint8, shape (n,)
         Indices into `kind_texts`, `labels`, `labels`, `cause_texts`; the last label stands for none.
     prob_alive, expected, silence, monetary, distance : JSON arrays of n numbers
-    rfm : uint8, shape (n,)
-        Indices into `rfm_json`.
+    rfm : int16, shape (n,)
+        Three digits.
     beyond : uint8, shape (n,)
         Label of the nearest other segment.
     next_segments, next_lifecycles : uint8, shape (n,)
@@ -103,14 +104,19 @@ def write_changes(
     partition : of the input topics
     version, version_json : of the scorecard
     namespace : 16 bytes of the ids' UUID namespace
+    first_us : int
+        Earliest moment whose year has four digits.
 
     Returns
     -------
+    None if there is an earlier one, or
     bodies : bytes, one after the other
     ends : int64, shape (n,)
         Where each body ends.
     ids : bytes, 36 characters each
     times : bytes, 27 characters each; undefined where there is no such moment
+    all_known : bool
+        Whether there is none.
     """
     cdef Py_ssize_t n = numbers.shape[0], i, longest = 0, room
     cdef Text* name = NULL
@@ -119,7 +125,6 @@ def write_changes(
     cdef Text* label_json = NULL
     cdef Text* kind = NULL
     cdef Text* cause = NULL
-    cdef Text* scores = NULL
     cdef Text* topic = NULL
     cdef Text card = text_of(version), card_json = text_of(version_json)
     cdef Text prefix = text_of(namespace), none
@@ -141,18 +146,25 @@ def write_changes(
     cdef int64_t number
     cdef int16_t nothing = len(labels) - 1
     cdef Row row
+    cdef bint all_known = True
+    for i in range(n):
+        if numbers[i].as_of_us < first_us or numbers[i].next_review_us < first_us:
+            return None
+        all_known &= is_moment(numbers[i].as_of_us)
     found = np.empty(n, dtype=np.int64)
     ends = found
     room = FIXED_CHARS + max(map(len, topics_json)) + 2 * len(version_json)
-    room += 5 * max(map(len, labels_json)) + max(map(len, cause_texts)) + max(map(len, rfm_json))
+    room += 5 * max(map(len, labels_json)) + max(map(len, cause_texts))
     try:
-        name, name_json = texts_of(names), texts_of(names_json)
+        name = texts_of(names)
+        if names_json is not None:
+            name_json = texts_of(names_json)
         label, label_json = texts_of(labels), texts_of(labels_json)
         kind, cause = texts_of(kind_texts), texts_of(cause_texts)
-        scores, topic = texts_of(rfm_json), texts_of(topics_json)
+        topic = texts_of(topics_json)
         none = label_json[nothing]
         for i in range(n):
-            longest += name_json[customers[i]].size
+            longest += name[customers[i]].size + 2 if name_json == NULL else name_json[customers[i]].size
         buffer = <char*> malloc(n * room + longest + 1)
         longest = max(map(len, names)) if names else 0
         identity = <char*> malloc(room + longest + 2 * max(map(len, labels)))
@@ -166,7 +178,13 @@ def write_changes(
                 put_moment(moment, row.as_of_us)
             time_at += MOMENT
             at = put_literal(at, b'{"customer_id":', 15)
-            at = put(at, name_json[customers[i]])
+            if name_json == NULL:
+                at[0] = c'"'
+                at = put(at + 1, name[customers[i]])
+                at[0] = c'"'
+                at += 1
+            else:
+                at = put(at, name_json[customers[i]])
             at = put_literal(at, b',"sequence":', 12)
             at = put_int(at, row.sequence)
             at = put_literal(at, b',"previous":', 12)
@@ -194,7 +212,14 @@ def write_changes(
             at = put_literal(at, b',"monetary_value":', 18)
             at = put_number(at, &next_monetary)
             at = put_literal(at, b',"rfm":', 7)
-            at = put(at, scores[rfm[i]])
+            at = put_literal(at, b'{"recency":', 11)
+            at = put_int(at, rfm[i] // 100)
+            at = put_literal(at, b',"frequency":', 13)
+            at = put_int(at, rfm[i] // 10 % 10)
+            at = put_literal(at, b',"monetary":', 12)
+            at = put_int(at, rfm[i] % 10)
+            at[0] = c"}"
+            at += 1
             at = put_literal(at, b',"margin":', 10)
             if row.frequency >= 0:
                 at = put_literal(at, b'{"segment":', 11)
@@ -236,7 +261,7 @@ def write_changes(
             digest = sha1(identity[:number]).digest()
             put_id(id_at, <const unsigned char*> PyBytes_AS_STRING(digest))
             id_at += ID
-        return buffer[:at - buffer], found, ids, times
+        return buffer[:at - buffer], found, ids, times, all_known
     finally:
         free(name)
         free(name_json)
@@ -244,7 +269,6 @@ def write_changes(
         free(label_json)
         free(kind)
         free(cause)
-        free(scores)
         free(topic)
         free(buffer)
         free(identity)

@@ -19,15 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.change import Cause
+from schemas.compiled import compiled
 from schemas.errors import InvariantError
 from scoring.booking import REFUSED, book
 from scoring.business_calendar import BusinessCalendar
-from scoring.changes import CAUSES, ChangeLog, same_cause
+from scoring.changes import CAUSES, ChangeBlock, ChangeLog, labels_of, same_cause
 from scoring.events import Events
 from scoring.restoring import former_segments
 from scoring.review import cross, score
+from scoring.scorers import scorer_of
 from scoring.states import UNKNOWN_US, States
 from scoring.timeline import Timeline
+
+_advancing = compiled("scoring._advancing")
 
 # Two lifecycle steps and at most a few for each segment: more means that someone goes in circles.
 _SILENT_STEPS_MAX = 1_000
@@ -85,7 +89,65 @@ def advance(
     Advanced
         All customers brought up to max(now, latest event) less the lateness.
     """
-    after = states.take(np.arange(len(states)))
+    scorer = None if _advancing is None else scorer_of(timeline.card, calendar)
+    # Who stands on an older scorecard is brought up by Python, as is everybody with them.
+    if scorer is None or (states.numbers["card"] < timeline.current).any():
+        return advance_plainly(states, events, now_us, timeline, calendar, lateness_us)
+    after = states.copy()
+    card, labels = timeline.card, labels_of(timeline.card, timeline.card)
+    moments = events.occurred_at_us
+    if events.not_before_us is not None:
+        moments = np.maximum(moments, events.not_before_us)
+    try:
+        clock_us, applied, refused, rows, numbers, *moves = _advancing.advance_rows(
+            scorer,
+            after.numbers,
+            after.days,
+            after.ids_previous,
+            after.ids_current,
+            np.array(
+                (
+                    events.rows,
+                    events.occurred_at_us,
+                    moments,
+                    events.amount_units,
+                    events.is_refund,
+                    events.generations,
+                    events.topics,
+                    events.offsets,
+                ),
+                dtype=np.int64,
+            ),
+            events.hashes,
+            now_us,
+            lateness_us,
+            max(now_us - lateness_us, UNKNOWN_US),
+            _SILENT_STEPS_MAX,
+            labels.segments,
+            labels.lifecycles,
+        )
+    except OverflowError as error:
+        raise _restless(after, error.args[0], card.version) from None
+    changes = ChangeLog()
+    if len(rows):
+        previous, current, kinds, causes = moves
+        changes.blocks.append(
+            ChangeBlock(rows, kinds, previous, current, labels, causes, numbers, card)
+        )
+    duplicates = len(events) - applied - len(refused)
+    return Advanced(after, changes, duplicates, clock_us, np.array(refused, dtype=np.intp))
+
+
+def advance_plainly(
+    states: States,
+    events: Events,
+    now_us: int,
+    timeline: Timeline,
+    calendar: BusinessCalendar,
+    lateness_us: int = 0,
+) -> Advanced:
+    """The same with numpy, for any scorecards: everyone's first event, then everyone's second, and so on."""
+    after = states.copy()
     changes = ChangeLog()
     moments = events.occurred_at_us
     if events.not_before_us is not None:
@@ -170,9 +232,13 @@ def _cross_until(
         causes = same_cause(Cause.SILENCE, len(rows))
         changes.record(rows, numbers, before, causes, card, card)
         states.numbers[rows] = numbers
-    raise InvariantError(
-        f"customer {states.customer_ids[rows[0]]!r} does not come to rest at "
-        f"{int(states.numbers['as_of_us'][rows[0]])} µs under scorecard {card.version}"
+    raise _restless(states, int(rows[0]), card.version)
+
+
+def _restless(states: States, row: int, version: str) -> InvariantError:
+    return InvariantError(
+        f"customer {states.customer_ids[row]!r} does not come to rest at "
+        f"{int(states.numbers['as_of_us'][row])} µs under scorecard {version}"
     )
 
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.compiled import compiled
 from scoring import ledger
-from scoring.compiled import compiled
 from scoring.events import Events
 from scoring.ledger import RecentIds
 from scoring.states import Numbers, States

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import ceil
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -34,6 +35,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Steps in which a change of offset is looked for. Tzdata holds changes 6.96 days apart
 # (America/Recife, October 2000), which weekly steps would miss; daily steps take 3× as long.
 _STEP = timedelta(days=3)
+
+
+class Offsets(NamedTuple):
+    """Periods of one time zone; float64, shape (n,), n >= 1, whole microseconds.
+
+    Attributes
+    ----------
+    starts_us : when each begins, the first at minus infinity
+    offsets_us : of civil time from UTC
+    civil_ends_us : civil time at which each ends
+    """
+
+    starts_us: FloatArray
+    offsets_us: FloatArray
+    civil_ends_us: FloatArray
 
 
 class BusinessCalendar:
@@ -70,6 +86,11 @@ class BusinessCalendar:
         self._starts: list[float] = self._starts_us.tolist()
         self._offsets: list[float] = self._offsets_us.tolist()
         self._civil_ends: list[float] = self._civil_ends_us.tolist()
+
+    @property
+    def offsets(self) -> Offsets:
+        """For those who do the same arithmetic elsewhere."""
+        return Offsets(self._starts_us, self._offsets_us, self._civil_ends_us)
 
     def days_at(self, instants_us: IntArray) -> FloatArray:
         """Civil days since 1970-01-01 of each instant, the fraction of the day included.

@@ -7,15 +7,17 @@ compiled, at a tenth of the cost, where it was built.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.change import CHANGES_NAMESPACE, change_ids
+from schemas.compiled import compiled
 from schemas.transaction import FIRST_US, LAST_US
-from scoring.compiled import compiled
 from scoring.moments import rfc3339
 from scoring.states import Numbers
 from scoring.texts import Texts
@@ -23,6 +25,7 @@ from scoring.texts import Texts
 _rendering = compiled("scoring._rendering")
 _encode = msgspec.json.Encoder().encode
 _MOMENT_CHARS = 27
+_has_to_be_escaped = re.compile(rb'[\x00-\x1f"\\]').search
 
 _BODY = (
     b'{"customer_id":%b,"sequence":%d,"previous":%b,"current":%b,"cause":"%b","occurred_at":%b,'
@@ -30,6 +33,7 @@ _BODY = (
     b'"monetary_value":%b,"rfm":%b,"margin":%b,"next_review":%b,"scorecard":%b,'
     b'"source":{"topic":%b,"partition":%d,"offset":%d}}'
 )
+_RFM = b'{"recency":%d,"frequency":%d,"monetary":%d}'
 _MARGIN = b'{"segment":%b,"distance":%b}'
 _REVIEW = b'{"at":"%b","segment":%b,"lifecycle":%b}'
 
@@ -48,7 +52,6 @@ class Vocabulary:
     kinds: list[bytes]
     causes: list[bytes]
     labels: list[bytes]
-    scores: list[bytes]
     topics: list[bytes]
     version: bytes
 
@@ -67,6 +70,7 @@ class ChangeColumns:
     previous, current, beyond, next_segments, next_lifecycles : int16, shape (n,)
         Labels; `beyond` is the nearest other segment.
     rfm : int16, shape (n,)
+        The three quintile scores as one number of three digits.
     prob_alive, expected, silence, monetary, distance : float64, shape (n,)
         Finite.
     """
@@ -107,20 +111,20 @@ class Written:
 
 def write(columns: ChangeColumns, words: Vocabulary, partition: int) -> Written:
     """Write changes by whichever means is at hand."""
-    first = min(int(columns.numbers[name].min()) for name in ("as_of_us", "next_review_us"))
-    if _rendering is None or first < FIRST_US:  # an earlier year has another number of digits
-        return write_plainly(columns, words, partition)
-    return write_compiled(columns, words, partition)
+    written = None if _rendering is None else write_compiled(columns, words, partition)
+    return write_plainly(columns, words, partition) if written is None else written
 
 
-def write_compiled(columns: ChangeColumns, words: Vocabulary, partition: int) -> Written:
-    """Write changes by `scoring._rendering`; all moments lie within the years 1 to 9999, or never."""
-    numbers = columns.numbers
-    blob, ends, ids, times = _rendering.write_changes(
-        numbers,
+def write_compiled(columns: ChangeColumns, words: Vocabulary, partition: int) -> Written | None:
+    """Write changes by `scoring._rendering`; None if a moment lies before the year 1.
+
+    Such a year has another number of digits.
+    """
+    written = _rendering.write_changes(
+        columns.numbers,
         columns.customers,
         words.customers,
-        _quoted(words.customers),
+        _quoted(words.customers) if _has_to_be_escaped(b"".join(words.customers)) else None,
         columns.kinds,
         words.kinds,
         columns.previous,
@@ -128,24 +132,28 @@ def write_compiled(columns: ChangeColumns, words: Vocabulary, partition: int) ->
         columns.causes,
         words.causes,
         [*words.labels, b"None"],
-        [*_quoted(words.labels), b"null"],
+        [*_quoted_once(tuple(words.labels)), b"null"],
         *map(_json, _floats(columns)),
         columns.rfm,
-        words.scores,
         columns.beyond,
         columns.next_segments,
         columns.next_lifecycles,
-        _quoted(words.topics),
+        _quoted_once(tuple(words.topics)),
         partition,
         words.version,
-        *_quoted([words.version]),
+        *_quoted_once((words.version,)),
         CHANGES_NAMESPACE.bytes,
+        FIRST_US,
     )
-    known = numbers["as_of_us"] <= LAST_US
+    if written is None:
+        return None
+    blob, ends, ids, times, all_known = written
     moments = Texts.same_size(times, _MOMENT_CHARS)
-    if not known.all():
-        found = zip(moments, known.tolist(), strict=True)
-        moments = Texts.of([moment if ok else b"" for moment, ok in found])
+    if not all_known:
+        known = (columns.numbers["as_of_us"] <= LAST_US).tolist()
+        moments = Texts.of(
+            [moment if ok else b"" for moment, ok in zip(moments, known, strict=True)]
+        )
     return Written(Texts(blob, ends), ids, moments)
 
 
@@ -187,7 +195,7 @@ def write_plainly(columns: ChangeColumns, words: Vocabulary, partition: int) -> 
                 max(frequency, 0),
                 silence,
                 monetary,
-                words.scores[rfm],
+                _RFM % (rfm // 100, rfm // 10 % 10, rfm % 10),
                 margin,
                 b"null"
                 if review is None
@@ -245,3 +253,8 @@ def _json(column: NDArray[np.float64]) -> bytes:
 
 def _quoted(texts: list[bytes]) -> list[bytes]:
     return [_encode(text.decode()) for text in texts]
+
+
+@lru_cache(maxsize=64)  # segments, topics and scorecards: those of a worker do not change every day
+def _quoted_once(texts: tuple[bytes, ...]) -> list[bytes]:
+    return _quoted(list(texts))

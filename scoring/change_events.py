@@ -1,7 +1,7 @@
 """Renders changes as change events: body, id and headers.
 
-Owns the numbers an event adds to a state: expected purchases, RFM scores, margin, next review.
-How they are written down is `scoring.change_bodies`.
+Owns their order and which texts they are made of. The numbers an event adds to a state are those of
+`scoring.telling`; how they are written down is `scoring.change_bodies`.
 """
 
 from __future__ import annotations
@@ -15,32 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.change import ChangeType, cloud_event_headers
-from scoring.alive import expected_purchases
+from schemas.change import cloud_event_headers
 from scoring.business_calendar import BusinessCalendar
 from scoring.change_bodies import ChangeColumns, Vocabulary, Written, write
-from scoring.changes import CAUSES, ChangeBlock, ChangeLog
-from scoring.review import LIFECYCLES, age_days, monetary_value, silence_days, t_x_days
-from scoring.rfm import rfm_scores
-from scoring.segments import FloatArray
+from scoring.changes import CAUSES, KINDS, ChangeBlock, ChangeLog, Labels
 from scoring.states import NUMBERS, Numbers
+from scoring.telling import tell
 from scoring.texts import Texts
 from scoring.timeline import Card
 
-EXPECTED_PURCHASES_DAYS = 30.0
-
-KINDS = tuple(ChangeType)
 _KINDS = [kind.encode() for kind in KINDS]
 _CAUSES = [cause.encode() for cause in CAUSES]
-_QUINTILES = range(6)
-_RFM = [
-    b'{"recency":%d,"frequency":%d,"monetary":%d}' % (r, f, m)
-    for r in _QUINTILES
-    for f in _QUINTILES
-    for m in _QUINTILES
-]
-_RFM_STEPS = np.array([36, 6, 1])  # of a score in the index into `_RFM`
-_LIFECYCLES = [name.value for name in LIFECYCLES]
 ID_CHARS = 36
 
 
@@ -91,32 +76,6 @@ class RenderedChanges:
         )
 
 
-def expected_purchases_30d(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> FloatArray:
-    """Purchases expected in the 30 days after `as_of_us`; 0 where nothing is left to score."""
-    scored = numbers["frequency"] >= 0
-    expected = np.zeros(len(numbers))
-    rows = numbers[scored]
-    expected[scored] = expected_purchases(
-        EXPECTED_PURCHASES_DAYS,
-        rows["frequency"],
-        t_x_days(rows),
-        age_days(rows, calendar),
-        card.alive,
-        alive=rows["prob_alive"],
-    )
-    return expected
-
-
-def rfm_of(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> np.ndarray:
-    """Quintile scores as of `as_of_us`, int8, shape (n, 3)."""
-    return rfm_scores(
-        silence_days(numbers, calendar),
-        numbers["frequency"],
-        monetary_value(numbers),
-        card.scorecard.rfm,
-    )
-
-
 def render(
     log: ChangeLog,
     customer_ids: Sequence[str],
@@ -144,7 +103,6 @@ def render(
             kinds=_KINDS,
             causes=_CAUSES,
             labels=[],
-            scores=_RFM,
             topics=[topic.encode() for topic in topics],
             version=card.version.encode(),
         )
@@ -162,54 +120,68 @@ def render(
 
 
 def _columns_of(
-    blocks: Sequence[ChangeBlock], card: Card, calendar: BusinessCalendar, labels: list[bytes]
+    blocks: Sequence[ChangeBlock], card: Card, calendar: BusinessCalendar, names: list[bytes]
 ) -> ChangeColumns:
-    """What is told of the changes that one scorecard led to; fills in the labels used."""
+    """What is told of the changes that one scorecard led to; fills in the names used."""
+    labels, previous, current = _labelled(blocks, card)
+    names.extend(labels.texts)
     numbers = _rows_of(blocks)
-    previous = [name for block in blocks for name in block.previous.tolist()]
-    current = [name for block in blocks for name in block.current.tolist()]
-    # Someone may come from a segment that only an older scorecard has.
-    segments = card.segment_names[:-1].tolist()
-    names = list(dict.fromkeys([*segments, *_LIFECYCLES, *previous, *current]))
-    known = [name for name in names if name is not None]
-    label_of: dict[str | None, int] = {name: index for index, name in enumerate(known)}
-    labels.extend(name.encode() for name in known)
-    nothing = label_of[None] = len(labels)
-    # Index NONE is the last element.
-    segment_labels = np.array([*range(len(segments)), nothing], dtype=np.int16)
-    stage_labels = np.array([*map(label_of.__getitem__, _LIFECYCLES), nothing], dtype=np.int16)
-    scored = numbers["frequency"] >= 0
-    alive, money = np.nan_to_num(numbers["prob_alive"]), monetary_value(numbers)
-    z = card.segmenter.features(alive, numbers["frequency"], money)
-    distance, beyond = card.segmenter.margin(z, np.maximum(numbers["segment"], 0))
-    silence = np.where(scored, silence_days(numbers, calendar), 0.0)
+    told = tell(numbers, card, calendar)
     return ChangeColumns(
         numbers=numbers,
         customers=_column([block.rows for block in blocks], np.int64),
-        kinds=np.repeat(
-            np.array([KINDS.index(block.kind) for block in blocks], dtype=np.uint8),
-            [len(block.rows) for block in blocks],
-        ),
+        kinds=_column([block.kinds for block in blocks], np.uint8),
         causes=_column([block.causes for block in blocks], np.uint8),
-        previous=np.array(list(map(label_of.__getitem__, previous)), dtype=np.int16),
-        current=np.array(list(map(label_of.__getitem__, current)), dtype=np.int16),
-        beyond=beyond.astype(np.int16),
-        next_segments=segment_labels[numbers["next_segment"]],
-        next_lifecycles=stage_labels[numbers["next_lifecycle"]],
-        rfm=(rfm_of(numbers, card, calendar) @ _RFM_STEPS).astype(np.int16),
-        prob_alive=alive,
-        expected=expected_purchases_30d(numbers, card, calendar),
-        silence=np.maximum(silence, 0.0),
-        monetary=money,
-        distance=distance,
+        previous=previous,
+        current=current,
+        beyond=labels.segments[told.beyond],
+        next_segments=labels.segments[numbers["next_segment"]],
+        next_lifecycles=labels.lifecycles[numbers["next_lifecycle"]],
+        rfm=told.rfm,
+        prob_alive=told.prob_alive,
+        expected=told.expected,
+        silence=told.silence,
+        monetary=told.monetary,
+        distance=told.distance,
     )
+
+
+def _labelled(
+    blocks: Sequence[ChangeBlock], card: Card
+) -> tuple[Labels, NDArray[np.int16], NDArray[np.int16]]:
+    """Labels for all blocks, and where their changes came from and led to."""
+    labels = blocks[0].labels
+    if any(block.labels is not labels for block in blocks):
+        names = dict.fromkeys(name for block in blocks for name in block.labels.names)
+        labels = Labels.of(names, card, card)
+    places = [
+        None if block.labels is labels else labels.indices(block.labels.names) for block in blocks
+    ]
+    previous, current = (
+        _column(
+            [
+                column if place is None else place[column]
+                for place, column in zip(places, columns, strict=True)
+            ],
+            np.int16,
+        )
+        for columns in (
+            [block.previous for block in blocks],
+            [block.current for block in blocks],
+        )
+    )
+    return labels, previous, current
 
 
 def _rows_of(blocks: Sequence[ChangeBlock]) -> Numbers:
     """The customers of all blocks; numpy joins structured rows by promoting each of their fields."""
+    if len(blocks) == 1:
+        return blocks[0].numbers
     raw = b"".join([block.numbers.tobytes() for block in blocks])
     return np.frombuffer(raw, dtype=NUMBERS)
 
 
 def _column(parts: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    if len(parts) == 1 and parts[0].dtype == dtype:
+        return parts[0]
     return np.concatenate([np.zeros(0, dtype=dtype), *parts], dtype=dtype)

@@ -5,6 +5,7 @@ Owns their order and numbering. Rendering them as events is `scoring.change_even
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,33 +17,91 @@ from scoring.states import Numbers
 from scoring.timeline import Card
 
 CAUSES = tuple(Cause)
-
-_LIFECYCLE_NAMES = np.array([*(str(name) for name in LIFECYCLES), None], dtype=object)
+KINDS = tuple(ChangeType)
+_STAGES: tuple[str | None, ...] = (*(str(name) for name in LIFECYCLES), None)
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeBlock:
-    """Changes of one kind, at most one a customer, with the customers as they then stood.
+    """Changes under one scorecard, with the customers as they then stood; each one's own in order.
 
     Attributes
     ----------
     rows : intp, shape (n,)
         Row of each customer in the states handed to `advance`.
-    previous, current : object, shape (n,)
-        Names; None where there is none.
+    kinds : uint8, shape (n,)
+        Indices into `KINDS`.
+    previous, current : int16, shape (n,)
+        Indices into `labels`.
+    labels : Labels
     causes : uint8, shape (n,)
         Indices into `CAUSES`.
     numbers : structured array of dtype NUMBERS, shape (n,)
         A snapshot; `sequence` is the change's own.
     """
 
-    kind: ChangeType
     rows: NDArray[np.intp]
-    previous: NDArray[np.object_]
-    current: NDArray[np.object_]
+    kinds: NDArray[np.uint8]
+    previous: NDArray[np.int16]
+    current: NDArray[np.int16]
+    labels: Labels
     causes: NDArray[np.uint8]
     numbers: Numbers
     card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the segments and lifecycles are called between which changes lead.
+
+    Attributes
+    ----------
+    names : tuple of str, the last None
+        None stands for none.
+    texts : tuple of bytes
+        The same in UTF-8, without the last.
+    segments_before, segments : int16, shape (k + 1,)
+        Index of each segment's name, of the scorecard before and of this one; index NONE is the last.
+    lifecycles : int16, shape (4,)
+        Likewise.
+    """
+
+    names: tuple[str | None, ...]
+    texts: tuple[bytes, ...]
+    segments_before: NDArray[np.int16]
+    segments: NDArray[np.int16]
+    lifecycles: NDArray[np.int16]
+
+    @classmethod
+    def of(cls, names: Iterable[str | None], before: Card, card: Card) -> Labels:
+        """Labels with these names: they hold all of both scorecards."""
+        known = [name for name in names if name is not None]
+        index: dict[str | None, int] = {name: place for place, name in enumerate([*known, None])}
+        return cls(
+            tuple(index),
+            tuple(name.encode() for name in known),
+            *(
+                np.array([index[name] for name in some], dtype=np.int16)
+                for some in (before.segment_names.tolist(), card.segment_names.tolist(), _STAGES)
+            ),
+        )
+
+    def indices(self, names: Sequence[str | None]) -> NDArray[np.int16]:
+        """Where some of the names stand."""
+        return np.array([self.names.index(name) for name in names], dtype=np.int16)
+
+
+def labels_of(before: Card, card: Card) -> Labels:
+    """Labels of changes from one scorecard to another, or under one."""
+    if before is card and card.labels is not None:
+        found: Labels = card.labels
+        return found
+    # Someone may come from a segment that only an older scorecard has.
+    segments = [*card.scorecard.segments, *before.scorecard.segments]
+    found = Labels.of(dict.fromkeys([*segments, *_STAGES]), before, card)
+    if before is card:
+        card.labels = found
+    return found
 
 
 @dataclass(slots=True)
@@ -73,12 +132,14 @@ class ChangeLog:
         before : shape (n,)
             As they were; only segment and lifecycle are read.
         """
+        labels = labels_of(card_before, card)
         self._record_kind(
             ChangeType.SEGMENT,
             rows,
             numbers,
-            card_before.segment_names[before["segment"]],
-            card.segment_names[numbers["segment"]],
+            labels.segments_before[before["segment"]],
+            labels.segments[numbers["segment"]],
+            labels,
             causes,
             card,
         )
@@ -86,8 +147,9 @@ class ChangeLog:
             ChangeType.LIFECYCLE,
             rows,
             numbers,
-            _LIFECYCLE_NAMES[before["lifecycle"]],
-            _LIFECYCLE_NAMES[numbers["lifecycle"]],
+            labels.lifecycles[before["lifecycle"]],
+            labels.lifecycles[numbers["lifecycle"]],
+            labels,
             causes,
             card,
         )
@@ -97,8 +159,9 @@ class ChangeLog:
         kind: ChangeType,
         rows: NDArray[np.intp],
         numbers: Numbers,
-        previous: NDArray[np.object_],
-        current: NDArray[np.object_],
+        previous: NDArray[np.int16],
+        current: NDArray[np.int16],
+        labels: Labels,
         causes: NDArray[np.uint8],
         card: Card,
     ) -> None:
@@ -110,10 +173,11 @@ class ChangeLog:
             numbers["segment_since_us"][changed] = numbers["as_of_us"][changed]
         self.blocks.append(
             ChangeBlock(
-                kind=kind,
                 rows=rows[changed],
+                kinds=np.full(len(changed), KINDS.index(kind), dtype=np.uint8),
                 previous=previous[changed],
                 current=current[changed],
+                labels=labels,
                 causes=causes[changed],
                 numbers=numbers[changed],
                 card=card,

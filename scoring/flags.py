@@ -16,7 +16,7 @@ from schemas.change import Cause, ChangeType
 from schemas.scorecard import AliveParams
 from scoring.alive import prob_purchase
 from scoring.business_calendar import BusinessCalendar
-from scoring.changes import CAUSES, ChangeLog
+from scoring.changes import CAUSES, KINDS, ChangeLog
 from scoring.review import age_days, t_x_days
 from scoring.states import NEVER_US, NUMBERS, Numbers
 
@@ -69,11 +69,9 @@ def silence_flags(log: ChangeLog, kind: ChangeType, group: Collection[str]) -> F
     """
     parts: list[tuple[NDArray[np.intp], Numbers, NDArray[np.bool_], NDArray[np.bool_]]] = []
     for block in log.blocks:
-        if block.kind is not kind:
-            continue
-        was = np.array([name in group for name in block.previous.tolist()], dtype=np.bool_)
-        is_in = np.array([name in group for name in block.current.tolist()], dtype=np.bool_)
-        border = np.flatnonzero(was != is_in)
+        grouped = np.array([name in group for name in block.labels.names], dtype=np.bool_)
+        was, is_in = grouped[block.previous], grouped[block.current]
+        border = np.flatnonzero((was != is_in) & (block.kinds == KINDS.index(kind)))
         silent = block.causes[border] == _SILENCE
         parts.append((block.rows[border], block.numbers[border], is_in[border], silent))
     if not parts:

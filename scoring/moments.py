@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.transaction import LAST_US
+from schemas.transaction import EPOCH, FIRST_US, LAST_US
 
 _US_PER_DAY = 86_400_000_000
 
@@ -31,6 +32,18 @@ def rfc3339(instants_us: NDArray[np.int64]) -> list[str | None]:
     if known.all():
         return texts  # type: ignore[return-value]  # a list of str is one of str or None
     return [text if ok else None for text, ok in zip(texts, known.tolist(), strict=True)]
+
+
+def rfc3339_of(instant_us: int) -> str | None:
+    """The same of one instant.
+
+    >>> rfc3339_of(852076800000000), rfc3339_of(2**63 - 1)
+    ('1997-01-01T00:00:00.000000Z', None)
+    """
+    if FIRST_US <= instant_us <= LAST_US:
+        moment = EPOCH + timedelta(microseconds=instant_us)
+        return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return rfc3339(np.array([instant_us]))[0]
 
 
 def _texts(instants_us: NDArray[np.int64]) -> list[str]:

@@ -1,6 +1,6 @@
 """One customer at a time: what silence does, and what is told of them, without arrays.
 
-The same rules as `advance` without events, `review` and `change_events`, on plain numbers: numpy's price is
+The same rules as `advance` without events, `review` and `telling`, on plain numbers: numpy's price is
 by the call, and for one row it is nearly all of it. Each value is computed by the same operations in the
 same order, so whoever asks for one customer reads what the worker writes; tests hold both against each
 other. New scorecards and events are `advance`'s alone.

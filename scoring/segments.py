@@ -11,6 +11,8 @@ silence alone carries the customer across is closed form.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +38,34 @@ def log_features(
             np.log1p(np.maximum(monetary_value, 0.0)),
         )
     )
+
+
+class Tables(NamedTuple):
+    """What a segmenter works with; float64, i and j are segments.
+
+    Attributes
+    ----------
+    mean, scale : shape (3,)
+        Of the features.
+    squares : shape (k,)
+        |c_j|².
+    twice : shape (k, 3)
+        2·c_j.
+    margin : shape (k, k)
+        h·|c_i−c_j|².
+    slope : shape (k, k)
+        dE_ij/du.
+    twice_apart : shape (k, k)
+        2·|c_i−c_j|; infinite for j = i.
+    """
+
+    mean: FloatArray
+    scale: FloatArray
+    squares: FloatArray
+    twice: FloatArray
+    margin: FloatArray
+    slope: FloatArray
+    twice_apart: FloatArray
 
 
 class Segmenter:
@@ -75,6 +105,19 @@ class Segmenter:
             margin=self._margin.tolist(),
             twice_apart=self._twice_apart.tolist(),
             slope=self._slope.tolist(),
+        )
+
+    @property
+    def tables(self) -> Tables:
+        """For those who do the same arithmetic elsewhere."""
+        return Tables(
+            self._mean,
+            self._scale,
+            self._squares,
+            2 * self._centroids,
+            self._margin,
+            self._slope,
+            self._twice_apart,
         )
 
     def features(

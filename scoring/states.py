@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.compiled import compiled
 from scoring.ledger import NO_DAY
+
+_columns = compiled("scoring._columns")
 
 Numbers = NDArray[Any]
 """Structured array of dtype `NUMBERS`, shape (n,)."""
@@ -80,11 +83,32 @@ for _name, _value in {
     _BLANK[_name] = _value
 
 
+_BLANK_BYTES = _BLANK.tobytes()
+
+Columns = tuple[Numbers, NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]
+"""Of `States`, without the names."""
+
+
 def blank_numbers(count: int, card: int = 0) -> Numbers:
     """Rows of customers of whom nothing is known yet, on the scorecard now in use."""
-    rows = np.full(count, _BLANK, dtype=NUMBERS)
-    rows["card"] = card
+    rows = np.frombuffer(bytearray(_BLANK_BYTES * count), dtype=NUMBERS)
+    if card:
+        rows["card"] = card
     return rows
+
+
+def take_plainly(columns: Columns, rows: list[int]) -> list[NDArray[Any]]:
+    """Copies of some rows."""
+    return [column[rows] for column in columns]
+
+
+def put_plainly(columns: Columns, rows: list[int], values: Columns) -> None:
+    """Write n rows of values into some rows."""
+    for column, value in zip(columns, values, strict=True):
+        column[rows] = value
+
+
+_take, _put = (take_plainly, put_plainly) if _columns is None else (_columns.take, _columns.put)
 
 
 @dataclass(slots=True)
@@ -118,12 +142,24 @@ class States:
             *(np.full(count, b"", dtype=object) for _ in range(3)),
         )
 
+    @property
+    def columns(self) -> Columns:
+        """All but the names."""
+        return self.numbers, self.days, self.ids_previous, self.ids_current
+
+    def copy(self) -> States:
+        """The same once more."""
+        return self.of(self.customer_ids, list(range(len(self))))
+
     def take(self, rows: NDArray[np.intp]) -> States:
         """A copy of some rows."""
-        return States(
-            [self.customer_ids[row] for row in rows.tolist()],
-            self.numbers[rows],
-            self.days[rows],
-            self.ids_previous[rows],
-            self.ids_current[rows],
-        )
+        places = rows.tolist()
+        return self.of([self.customer_ids[row] for row in places], places)
+
+    def of(self, customer_ids: Sequence[str], rows: list[int]) -> States:
+        """A copy of some rows, under these names."""
+        return States(list(customer_ids), *_take(self.columns, rows))
+
+    def put(self, rows: list[int], states: States) -> None:
+        """Write other customers' columns into some rows, one each."""
+        _put(self.columns, rows, states.columns)

@@ -8,6 +8,7 @@ history of changes is the same whether the re-scoring or the customer's next pur
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class Card:
         self.one_segmenter = self.segmenter.one()
         self.floors = (scorecard.lifecycle.fading, scorecard.lifecycle.lost, float("-inf"))
         self.names = (*scorecard.segments, None)
+        self.labels: Any = None  # of `scoring.changes.labels_of`, once asked for
+        self.scorers: dict[str, Any] = {}  # of `scoring.scorers`, by time zone
 
 
 class Timeline:

@@ -160,6 +160,8 @@ def write_hashes(
     bytes expected,
     bytes monetary,
     const int16_t[::1] rfm,
+    int64_t first_us,
+    int64_t unknown_us,
 ):
     """Serialised hashes of n customers.
 
@@ -174,11 +176,13 @@ def write_hashes(
         P(alive) may be null.
     rfm : int16, shape (n,)
         Three digits.
+    first_us, unknown_us : int
+        Earliest moment whose year has four digits, and what stands for no moment.
 
     Returns
     -------
     list of n bytes
-        What RESTORE takes.
+        What RESTORE takes. None if there is an earlier moment.
     """
     cdef Py_ssize_t n = numbers.shape[0], i, fixed = FRAME_BYTES, room, longest = 0
     cdef Py_ssize_t none = len(segments) - 1, no_lifecycle = len(lifecycles) - 1
@@ -192,10 +196,20 @@ def write_hashes(
     cdef const char* next_monetary = PyBytes_AS_STRING(monetary)
     cdef char* buffer = NULL
     cdef char* ledger = NULL
+    cdef char* entries = NULL  # what stands in every hash, as it stands there
     cdef char* at
     cdef char number[VALUE_CHARS]
     cdef Row row
     cdef bint scored
+    for i in range(n):
+        if (
+            unknown_us < numbers[i].first_at_us < first_us
+            or unknown_us < numbers[i].last_at_us < first_us
+            or unknown_us < numbers[i].as_of_us < first_us
+            or unknown_us < numbers[i].segment_since_us < first_us
+            or unknown_us < numbers[i].next_review_us < first_us
+        ):
+            return None
     found = []
     for text in (*names, *segments, *lifecycles, *topics, version):
         fixed += len(text) + ENTRY_BYTES
@@ -208,46 +222,51 @@ def write_hashes(
         name, segment = texts_of(names), texts_of(segments)
         lifecycle, topic = texts_of(lifecycles), texts_of(topics)
         buffer, ledger = <char*> malloc(fixed + longest), <char*> malloc(longest)
-        if buffer == NULL or ledger == NULL:
+        entries = <char*> malloc(fixed)
+        if buffer == NULL or ledger == NULL or entries == NULL:
             raise MemoryError()
+        at = put_entries(entries, name, len(names))
+        at = put_entries(at, segment, len(segments))
+        at = put_entries(at, lifecycle, len(lifecycles))
+        put_entries(at, &card, 1)
         for i in range(n):
             row = numbers[i]
             scored = row.frequency >= 0
             at = buffer + FRAME_BYTES + LISTPACK_HEAD
-            at = put_whole(put_text(at, name[0]), row.frequency if scored else 0)
-            at = put_whole(put_text(at, name[1]), row.last_day - row.first_day if scored else 0)
-            at = put_when(put_text(at, name[2]), row.first_at_us)
-            at = put_when(put_text(at, name[3]), row.last_at_us)
-            at = put_text(at, name[4])
+            at = put_whole(put(at, name[0]), row.frequency if scored else 0)
+            at = put_whole(put(at, name[1]), row.last_day - row.first_day if scored else 0)
+            at = put_when(put(at, name[2]), row.first_at_us)
+            at = put_when(put(at, name[3]), row.last_at_us)
+            at = put(at, name[4])
             at = put_text(at, Text(&number[0], put_number(number, &next_monetary) - number))
-            at = put_money(put_text(at, name[5]), row.purchase_units)
-            at = put_money(put_text(at, name[6]), row.refund_units)
-            at = put_text(at, name[7])
+            at = put_money(put(at, name[5]), row.purchase_units)
+            at = put_money(put(at, name[6]), row.refund_units)
+            at = put(at, name[7])
             room = put_number(number, &next_prob) - number
             at = put_text(at, Text(&number[0], room if scored and number[0] != c"n" else 0))
-            at = put_when(put_text(at, name[8]), row.as_of_us)
-            at = put_text(at, name[9])
+            at = put_when(put(at, name[8]), row.as_of_us)
+            at = put(at, name[9])
             at = put_text(at, Text(&number[0], put_number(number, &next_expected) - number))
-            at = put_text(put_text(at, name[10]), segment[none if row.segment < 0 else row.segment])
-            at = put_when(put_text(at, name[11]), row.segment_since_us)
-            at = put_text(at, name[12])
-            at = put_text(at, lifecycle[no_lifecycle if row.lifecycle < 0 else row.lifecycle])
+            at = put(put(at, name[10]), segment[none if row.segment < 0 else row.segment])
+            at = put_when(put(at, name[11]), row.segment_since_us)
+            at = put(at, name[12])
+            at = put(at, lifecycle[no_lifecycle if row.lifecycle < 0 else row.lifecycle])
             put_digits(number, rfm[i], 3)
-            at = put_text(put_text(at, name[13]), Text(&number[0], 3))
-            at = put_when(put_text(at, name[14]), row.next_review_us)
-            at = put_text(at, name[15])
-            at = put_text(at, segment[none if row.next_segment < 0 else row.next_segment])
-            at = put_text(at, name[16])
-            at = put_text(
+            at = put_text(put(at, name[13]), Text(&number[0], 3))
+            at = put_when(put(at, name[14]), row.next_review_us)
+            at = put(at, name[15])
+            at = put(at, segment[none if row.next_segment < 0 else row.next_segment])
+            at = put(at, name[16])
+            at = put(
                 at, lifecycle[no_lifecycle if row.next_lifecycle < 0 else row.next_lifecycle]
             )
-            at = put_whole(put_text(at, name[17]), row.sequence)
-            at = put_text(put_text(at, name[18]), card)
-            at = put_text(at, name[19])
+            at = put_whole(put(at, name[17]), row.sequence)
+            at = put(put(at, name[18]), card)
+            at = put(at, name[19])
             at = put_source(at, topic[row.source_topic], row.source_offset)
             packed, previous = text_of(days[i]), text_of(ids_previous[i])
             current = text_of(ids_current[i])
-            at = put_text(at, name[20])
+            at = put(at, name[20])
             at = put_text(
                 at,
                 Text(
@@ -265,6 +284,18 @@ def write_hashes(
         free(topic)
         free(buffer)
         free(ledger)
+        free(entries)
+
+
+cdef char* put_entries(char* at, Text* texts, Py_ssize_t count) noexcept:
+    """Values as text; each of the texts is afterwards its entry."""
+    cdef Py_ssize_t i
+    cdef char* start
+    for i in range(count):
+        start = at
+        at = put_text(at, texts[i])
+        texts[i] = Text(start, at - start)
+    return at
 
 
 cdef inline char* put_source(char* at, Text topic, int64_t offset) noexcept:

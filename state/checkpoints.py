@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-import numpy as np
 
 from schemas.errors import FencedError, RebuildingError, shown
 from schemas.mark import decode_mark, encode_mark
-from scoring.moments import rfc3339
+from scoring.moments import rfc3339_of
 from scoring.states import UNKNOWN_US
 from state.codec import parse_times
 from state.store import Checkpoint
@@ -72,7 +71,7 @@ def _place(checkpoint: Checkpoint) -> str:
 
 def checkpoint_fields(checkpoint: Checkpoint) -> list[str]:
     """Field, value, field, value … of all that a commit writes; whose it is it never writes."""
-    clock = rfc3339(np.array([checkpoint.clock_us]))[0] or ""
+    clock = rfc3339_of(checkpoint.clock_us) or ""
     pairs = [
         *_offset_fields(checkpoint),
         *("commits", str(checkpoint.commits)),

@@ -15,13 +15,13 @@ import numpy as np
 from schemas.transaction import EPOCH, MICROSECOND
 from scoring import ledger
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import expected_purchases_30d, rfm_of
 from scoring.ledger import RecentIds
 from scoring.moments import rfc3339
 from scoring.one import One
 from scoring.review import LIFECYCLES, monetary_value, t_x_days
 from scoring.segments import FloatArray
 from scoring.states import NEVER_US, NONE, UNKNOWN_US, Numbers, States
+from scoring.telling import expected_purchases_30d, rfm_of
 from scoring.timeline import Timeline
 from state.fields import FIELDS, SCORE_FIELDS
 from state.store import Fields

@@ -40,29 +40,20 @@ class OwnerCache:
                 touch(customer_id)
                 found.append(position)
                 slots.append(slot)
-        rows = np.array(slots, dtype=np.intp)
-        states = States(
-            [customer_ids[position] for position in found],
-            self._rows.numbers[rows],
-            self._rows.days[rows],
-            self._rows.ids_previous[rows],
-            self._rows.ids_current[rows],
-        )
+        states = self._rows.of([customer_ids[position] for position in found], slots)
         return states, np.array(found, dtype=np.intp)
 
     def put(self, states: States) -> None:
         """Keep committed states; only the last `capacity` of them if there are more."""
         if len(states) > self._capacity:
             states = states.take(np.arange(len(states) - self._capacity, len(states)))
-        slots = np.array([self._slot(customer_id) for customer_id in states.customer_ids])
-        if not len(slots):
+        if not len(states):
             return
-        if slots.max() >= len(self._rows.numbers):
-            self._grow(int(slots.max()) + 1)
-        self._rows.numbers[slots] = states.numbers
-        self._rows.days[slots] = states.days
-        self._rows.ids_previous[slots] = states.ids_previous
-        self._rows.ids_current[slots] = states.ids_current
+        slots = [self._slot(customer_id) for customer_id in states.customer_ids]
+        last = max(slots)
+        if last >= len(self._rows.numbers):
+            self._grow(last + 1)
+        self._rows.put(slots, states)
 
     def drop(self, customer_id: str) -> None:
         """Forget one, and everything of theirs."""
@@ -72,9 +63,7 @@ class OwnerCache:
             self._free.append(slot)
 
     def _blank(self, slot: int) -> None:
-        blank = States.blank([""])
-        for name in ("numbers", "days", "ids_previous", "ids_current"):
-            getattr(self._rows, name)[slot] = getattr(blank, name)[0]
+        self._rows.put([slot], States.blank([""]))
 
     def clear(self) -> None:
         """Forget everyone."""

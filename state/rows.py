@@ -7,12 +7,12 @@ from functools import cached_property
 
 import msgspec
 
+from schemas.compiled import compiled
 from schemas.transaction import FIRST_US
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import expected_purchases_30d, rfm_of
-from scoring.compiled import compiled
-from scoring.review import LIFECYCLES, monetary_value
+from scoring.review import LIFECYCLES
 from scoring.states import UNKNOWN_US, States
+from scoring.telling import tell
 from scoring.timeline import Timeline
 from state.codec import Row, encode_rows
 from state.fields import FIELDS
@@ -21,8 +21,6 @@ _hashes = compiled("state._hashes")
 _encode = msgspec.json.Encoder().encode
 _NAMES = [name.encode() for name in FIELDS]
 _LIFECYCLES = [*(name.value.encode() for name in LIFECYCLES), b""]
-_INSTANTS = ("first_at_us", "last_at_us", "as_of_us", "segment_since_us", "next_review_us")
-_RFM_STEPS = (100, 10, 1)
 
 
 class CustomerRows(Sequence[Row]):
@@ -64,11 +62,15 @@ class CustomerRows(Sequence[Row]):
         return iter(self._rows)
 
     def whole_hashes(self) -> list[bytes] | None:
-        """All fields of each, as RESTORE takes them; None where that was not compiled."""
+        """All fields of each, as RESTORE takes them; None where that was not compiled.
+
+        Nor for moments before the year 1: they have more digits.
+        """
         states, card, numbers = self._states, self._timeline.card, self._states.numbers
-        if _hashes is None or self._has_moments_before_the_year_one():
+        if _hashes is None:
             return None
-        found: list[bytes] = _hashes.write_hashes(
+        told = tell(numbers, card, self._calendar)
+        found: list[bytes] | None = _hashes.write_hashes(
             numbers,
             states.days.tolist(),
             states.ids_previous.tolist(),
@@ -79,14 +81,10 @@ class CustomerRows(Sequence[Row]):
             [topic.encode() for topic in self._topics],
             card.version.encode(),
             _encode(numbers["prob_alive"].tolist()),
-            _encode(expected_purchases_30d(numbers, card, self._calendar).tolist()),
-            _encode(monetary_value(numbers).tolist()),
-            (rfm_of(numbers, card, self._calendar) @ _RFM_STEPS).astype("int16"),
+            _encode(told.expected.tolist()),
+            _encode(told.monetary.tolist()),
+            told.rfm,
+            FIRST_US,
+            UNKNOWN_US,
         )
         return found
-
-    def _has_moments_before_the_year_one(self) -> bool:
-        numbers = self._states.numbers
-        return any(
-            ((numbers[name] < FIRST_US) & (numbers[name] > UNKNOWN_US)).any() for name in _INSTANTS
-        )

@@ -11,10 +11,14 @@ import numpy as np
 from aiokafka.partitioner import murmur2
 from numpy.typing import NDArray
 
+from schemas.compiled import compiled
 from schemas.transaction import ID_CHARS_MAX
+
+_homes = compiled("streams._homes")
 
 _MURMUR = np.uint32(0x5BD1E995)
 _RANKS = float(2**64)
+_PERSON = b"sample"
 # The longest customer id in UTF-8. Longer keys are nobody's home, only a bad record's: murmur2 in
 # Python takes half a second for a megabyte of them, and the cache would keep it.
 _KEY_BYTES_MAX = 4 * ID_CHARS_MAX
@@ -37,6 +41,17 @@ def home_partitions(customer_ids: Sequence[str], partitions: int) -> NDArray[np.
     ... ]
     True
     """
+    if _homes is not None:
+        found: NDArray[np.int64] = _homes.home_partitions(
+            list(customer_ids), partitions, _KEY_BYTES_MAX
+        )
+        if not len(found) or found.min() >= 0:
+            return found
+    return home_partitions_plainly(customer_ids, partitions)
+
+
+def home_partitions_plainly(customer_ids: Sequence[str], partitions: int) -> NDArray[np.int64]:
+    """The same with numpy, for ids of any length."""
     homes = np.empty(len(customer_ids), dtype=np.int64)
     by_size: dict[int, tuple[list[int], list[bytes]]] = {}
     for row, customer_id in enumerate(customer_ids):
@@ -86,7 +101,18 @@ def _positive_murmur2(key: bytes) -> int:
     return int(murmur2(key) & 0x7FFFFFFF)
 
 
+def sample_ranks(customer_ids: Sequence[str]) -> Sequence[float]:
+    """`sample_rank` of many."""
+    if _homes is None:
+        return [sample_rank(customer_id) for customer_id in customer_ids]
+    ranks: list[float] = _homes.sample_ranks(list(customer_ids), _PERSON.ljust(8, b"\0")).tolist()
+    return [
+        sample_rank(customer_id) if rank < 0 else rank
+        for customer_id, rank in zip(customer_ids, ranks, strict=True)
+    ]
+
+
 def sample_rank(customer_id: str) -> float:
     """Uniform in [0, 1), the same for ever: the customers with the lowest ranks are the sample."""
-    digest = blake2b(customer_id.encode(), digest_size=8, person=b"sample").digest()
+    digest = blake2b(customer_id.encode(), digest_size=8, person=_PERSON).digest()
     return int.from_bytes(digest, "big") / _RANKS

@@ -62,27 +62,19 @@ def sample_messages(
     rows = np.flatnonzero((numbers["sample_rank"] < cut) & (numbers["frequency"] >= 0))
     if not len(rows):
         return []
-    picked = numbers[rows]
-    columns = zip(
-        rows.tolist(),
-        picked["sample_rank"].tolist(),
-        picked["frequency"].tolist(),
-        picked["first_day"].tolist(),
-        picked["last_day"].tolist(),
-        monetary_value(picked).tolist(),
-        strict=True,
+    # As tuples and in order: a name for every field would cost as much again as the rest.
+    columns = (
+        numbers["sample_rank"],
+        numbers["frequency"],
+        numbers["first_day"],
+        numbers["last_day"],
+        monetary_value(numbers),
     )
-    samples = (
-        Sample(states.customer_ids[row], rank, frequency, first, last, value, checkpoint.clock_us)
-        for row, rank, frequency, first, last, value in columns
-    )
+    ids = [states.customer_ids[row] for row in rows.tolist()]
+    topic, clock_us = settings.samples_topic, checkpoint.clock_us
     return [
         Message(
-            topic=settings.samples_topic,
-            key=sample.customer_id.encode(),
-            value=encode_sample(sample),
-            headers=[],
-            partition=SAMPLES_PARTITION,
+            topic, sample[0].encode(), encode_sample((*sample, clock_us)), [], SAMPLES_PARTITION
         )
-        for sample in samples
+        for sample in zip(ids, *(column[rows].tolist() for column in columns), strict=True)
     ]

@@ -27,7 +27,7 @@ from state.outbox import Message, Outgoing, Run, pack_messages
 from state.rows import CustomerRows
 from state.store import Checkpoint, Gone, SliceCommit
 from streams.holdings import Holdings, Owned
-from streams.homes import sample_rank
+from streams.homes import sample_ranks
 from streams.messages import mark_message, scorecard_message
 from streams.samples import forgotten, sample_messages
 from streams.tails import ChangeTails, spelled_out
@@ -102,19 +102,18 @@ class Slices(Holdings):
             if refused is not None:
                 raise refused from None
             raise
-        loaded.numbers["sample_rank"] = [sample_rank(customer_id) for customer_id in wanted]
+        loaded.numbers["sample_rank"] = sample_ranks(wanted)
         newcomers = sum(fields is None for fields in stored)
         if newcomers and owned.tombstones:
             for row, (customer_id, fields) in enumerate(zip(wanted, stored, strict=True)):
                 erased = owned.tombstones.get(tombstone_name(customer_id))
                 if fields is None and erased is not None:
                     loaded.numbers["sequence"][row] = erased.sequence
+        if not len(found):
+            return loaded, newcomers
         states = States.blank(ids)
-        for part, rows in ((cached, found), (loaded, absent)):
-            states.numbers[rows] = part.numbers
-            states.days[rows] = part.days
-            states.ids_previous[rows] = part.ids_previous
-            states.ids_current[rows] = part.ids_current
+        states.put(found.tolist(), cached)
+        states.put(absent.tolist(), loaded)
         return states, newcomers
 
     async def _settle(self, owned: Owned, states: States, clock_us: int) -> Committed:
@@ -209,9 +208,9 @@ class Slices(Holdings):
             after,
             commits=owned.checkpoint.commits + 1,
             journal_from=self._journal_from(owned),
+            mark=after.mark if mark is None else mark,
         )
         if mark is not None:
-            after = replace(after, mark=mark)
             messages.append(mark_message(mark, partition=owned.partition, settings=self.settings))
             if not mark.previous:  # what the first purchases were scored by, for those who replay
                 messages.append(scorecard_message(owned.timeline.card.scorecard, self.settings))

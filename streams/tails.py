@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.change import ChangeType, cloud_event_headers
-from scoring.change_events import ID_CHARS, KINDS, RenderedChanges
-from scoring.compiled import compiled
+from schemas.compiled import compiled
+from scoring.change_events import ID_CHARS, RenderedChanges
+from scoring.changes import KINDS
 from scoring.texts import Texts
 from state.outbox import Message, Outgoing
 

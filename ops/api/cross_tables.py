@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from scoring.alive import prob_alive
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import rfm_of
 from scoring.review import age_days, silence_days, t_x_days
 from scoring.segments import FloatArray
 from scoring.states import Numbers
+from scoring.telling import rfm_of
 from scoring.timeline import Card
 
 _SCORES = 5

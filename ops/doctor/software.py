@@ -14,7 +14,17 @@ from streams.settings import Settings
 
 _PACKAGE = "everscore"
 _SHOWN = ("faust-streaming", "aiokafka", "redis", "numpy")
-COMPILED = ("scoring._booking", "scoring._rendering", "state._hashes", "streams._records")
+COMPILED = (
+    "schemas._decoding",
+    "scoring._advancing",
+    "scoring._booking",
+    "scoring._columns",
+    "scoring._rendering",
+    "scoring._scoring",
+    "state._hashes",
+    "streams._homes",
+    "streams._records",
+)
 _COMPILE = (
     "apt-get install gcc libc6-dev python3-dev",
     "pip install --force-reinstall --no-deps .",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from scoring.moments import rfc3339
+from scoring.moments import rfc3339, rfc3339_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST_US = 253_402_300_799_999_999  # the end of the year 9999
@@ -44,3 +44,12 @@ def test_last_day_of_the_table_and_the_first_beyond_it():
     last = np.full(MANY, IN_TABLE_US)
     assert set(rfc3339(last)) == {"2100-12-31T23:59:59.999999Z"}
     assert set(rfc3339(last + 1)) == {"2101-01-01T00:00:00.000000Z"}
+
+
+@given(st.integers(-(2**63), 2**63 - 1) | st.integers(-LATEST_US, LATEST_US))
+@example(-62_135_596_800_000_000)  # the year 1
+@example(-62_135_596_800_000_001)
+@example(LATEST_US)
+@example(LATEST_US + 1)
+def test_one_instant_reads_as_among_many(instant_us):
+    assert [rfc3339_of(instant_us)] == rfc3339(np.array([instant_us]))

@@ -19,12 +19,12 @@ from scoring.alive import (
 )
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
-from scoring.change_events import rfm_of
 from scoring.events import Events
 from scoring.one import One, lifecycle_name, margin_of_one, rfm_of_one, settle
 from scoring.one_alive import OneAlive
 from scoring.review import LIFECYCLES, monetary_value, score, silence_days, t_x_days
 from scoring.states import NEVER_US, NUMBERS, States
+from scoring.telling import rfm_of
 from scoring.timeline import Card, Timeline
 
 CUSTOMERS = 300

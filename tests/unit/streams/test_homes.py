@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams import homes
-from streams.homes import home_partition, home_partitions, partition_of, sample_rank
+from streams.homes import (
+    home_partition,
+    home_partitions,
+    home_partitions_plainly,
+    partition_of,
+    sample_rank,
+    sample_ranks,
+)
 
 # From UtilsTest.testMurmur2 of Kafka's Java client.
 JAVA_VECTORS = {
@@ -73,3 +80,20 @@ def test_key_that_is_no_customers_is_placed_at_once_and_kept_nowhere():
     assert homes._positive_murmur2.cache_info().currsize == before
     longest = "\U0001f600" * 128
     assert partition_of(longest.encode(), 16) == home_partition(longest, 16)
+
+
+@given(st.lists(st.text(max_size=30)), st.integers(1, 64))
+def test_compiled_homes_are_those_of_numpy(customer_ids, partitions):
+    found = home_partitions(customer_ids, partitions)
+    plain = home_partitions_plainly(customer_ids, partitions)
+    assert (found.tolist(), found.dtype) == (plain.tolist(), plain.dtype)
+
+
+def test_ids_longer_than_any_customers_have_homes_too():
+    names = ["x" * 600, "C-42"]
+    assert home_partitions(names, 4).tolist() == [home_partition(name, 4) for name in names]
+
+
+@given(st.lists(st.text(max_size=130)))
+def test_compiled_ranks_are_those_of_hashlib(customer_ids):
+    assert sample_ranks(customer_ids) == [sample_rank(name) for name in customer_ids]
