@@ -21,6 +21,7 @@ import numpy as np
 from schemas.scorecard import Scorecard
 from scoring.business_calendar import BusinessCalendar
 from scoring.learning import LearningOptions, LearningSample, Lesson, learn
+from streams.homes import home_partition, home_partitions
 from streams.samples import Sample, decode_sample
 from streams.settings import Settings
 
@@ -34,12 +35,21 @@ class SampleKeeper:
     Parameters
     ----------
     customers_max : int
+
+    Attributes
+    ----------
+    partitions : int
+        Of an input topic; to be told before anyone is reported.
+    clock_us : int
+        The latest clock of all partitions.
     """
 
     def __init__(self, customers_max: int) -> None:
+        self.partitions = 1
         self._max = customers_max
         self._samples: dict[str, Sample] = {}
         self._highest: list[tuple[float, str]] = []  # a heap of (−rank, id)
+        self._clocks: dict[int, int] = {}
         self.clock_us = -(2**62)
 
     def __len__(self) -> int:
@@ -63,7 +73,7 @@ class SampleKeeper:
         except msgspec.MsgspecError as error:
             log.warning("a record of the samples topic is no sample: %s", error)
             return
-        self.clock_us = max(self.clock_us, sample.clock_us)
+        self._hear_clock(home_partition(sample.customer_id, self.partitions), sample.clock_us)
         if sample.customer_id not in self._samples:
             if len(self._samples) >= self._max:
                 if sample.rank >= -self._highest[0][0]:
@@ -73,6 +83,10 @@ class SampleKeeper:
             heapq.heappush(self._highest, (-sample.rank, sample.customer_id))
         self._samples[sample.customer_id] = sample
 
+    def _hear_clock(self, partition: int, clock_us: int) -> None:
+        self._clocks[partition] = max(self._clocks.get(partition, clock_us), clock_us)
+        self.clock_us = max(self.clock_us, clock_us)
+
     def _forget(self, customer_id: str) -> None:
         sample = self._samples.pop(customer_id, None)
         if sample is not None:
@@ -80,12 +94,21 @@ class SampleKeeper:
             heapq.heapify(self._highest)
 
     def columns(self) -> LearningSample:
-        """The sample as columns, by rank, so that the order of reports does not matter."""
+        """The sample as of `clock_us`, by rank, so that the order of reports does not matter.
+
+        Each partition has a now of its own: customers of one that lags behind the latest are moved
+        forward by whole days, or they would look silent for as long as it lags.
+        """
         samples = sorted(self._samples.values(), key=lambda sample: sample.rank)
+        homes = home_partitions([sample.customer_id for sample in samples], self.partitions)
+        lags = {home: (self.clock_us - at) // _US_PER_DAY for home, at in self._clocks.items()}
+        lag = np.array([lags[home] for home in homes.tolist()], dtype=np.int64)
+        first_day = np.array([sample.first_day for sample in samples], dtype=np.int64)
+        last_day = np.array([sample.last_day for sample in samples], dtype=np.int64)
         return LearningSample(
             frequency=np.array([sample.frequency for sample in samples], dtype=np.int64),
-            first_day=np.array([sample.first_day for sample in samples], dtype=np.int64),
-            last_day=np.array([sample.last_day for sample in samples], dtype=np.int64),
+            first_day=first_day + lag,
+            last_day=last_day + lag,
             monetary_value=np.array([sample.monetary_value for sample in samples]),
         )
 

@@ -118,6 +118,7 @@ class ScoringWorker:
             )
         check = partial(check_installation, self.store, settings, partitions)
         await check()
+        self.learner.keeper.partitions = partitions
         self.engine = SliceEngine(
             self.store,
             settings,

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.homes import sample_rank
+from streams.homes import home_partition, sample_rank
 from streams.learner import Learner, SampleKeeper, learning_options
 from streams.samples import Sample, decode_sample, encode_sample
 from streams.settings import Settings
@@ -146,6 +146,30 @@ def test_columns_are_by_rank_and_whole_numbers_stay_whole():
     assert columns.frequency.dtype == columns.first_day.dtype == np.int64
     assert columns.monetary_value.dtype == np.float64
     assert len(columns) == 3
+
+
+def test_customers_of_a_partition_that_lags_behind_are_no_more_silent_for_it():
+    """While a worker counts again from the beginning, one partition is months behind another."""
+    day_us = 86_400_000_000
+    names = {home_partition(f"c{n}", 2): f"c{n}" for n in range(20)}
+    keeper = SampleKeeper(5)
+    keeper.partitions = 2
+    for partition, (clock_day, rank) in {0: (400, 0.1), 1: (100, 0.2)}.items():
+        first, last = clock_day - 90, clock_day - 30
+        sample = Sample(names[partition], rank, 1, first, last, 1.5, clock_day * day_us + 5)
+        keeper.report(None, encode_sample(sample))
+    columns = keeper.columns()
+    now_day = keeper.clock_us // day_us
+    assert now_day == 400
+    assert (now_day - columns.first_day).tolist() == [90, 90]
+    assert (now_day - columns.last_day).tolist() == [30, 30]
+
+
+def test_clock_of_a_partition_goes_on_with_those_who_are_not_kept():
+    keeper = SampleKeeper(1)
+    keeper.report(None, report(1, rank=0.1, clock_us=0))
+    keeper.report(None, report(2, rank=0.9, clock_us=7 * 86_400_000_000))
+    assert keeper.columns().last_day.tolist() == [20]  # they have been silent for seven days more
 
 
 def test_sample_is_read_back_as_written():
