@@ -18,9 +18,11 @@ from ops.customers import moment
 from ops.lookup import scorecards_of
 from ops.population import Page
 from schemas.errors import ConfigurationError, SourceFileError, shown
+from schemas.overrides import Overrides
 from schemas.scorecard import Scorecard
 from scoring.alive import prob_alive_unchecked
 from scoring.business_calendar import BusinessCalendar
+from scoring.overriding import overridden
 from scoring.segments import Segmenter
 from scoring.states import NONE
 from state.store import Store
@@ -196,8 +198,8 @@ class Comparison:
         before = self._segments(
             0, page, _indices(page.segments, self.one.segments, len(page.ranks))
         )
-        names = np.array(self.one.segments, dtype=object)[before]
-        after = self._segments(1, page, _indices(names, self.other.segments, len(before)))
+        identities = np.array(self.one.identities, dtype=object)[before]
+        after = self._segments(1, page, _indices(identities, self.other.identities, len(before)))
         np.add.at(self.matrix, (before, after), 1)
 
     def _segments(self, which: int, page: Page, current: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -257,6 +259,22 @@ async def put_in_use(store: Store, settings: Settings, card: Scorecard) -> Score
 def restoring(card: Scorecard) -> Scorecard:
     """A scorecard that brings back the numbers of another."""
     return card.model_copy(update={"restores": card.version})
+
+
+def as_wanted(card: Scorecard, overrides: Overrides, *, known: bool) -> Scorecard:
+    """What a promotion puts into use: the scorecard as the operator wants it now.
+
+    Parameters
+    ----------
+    card : Scorecard
+    overrides : Overrides
+    known : bool
+        It is in the history: unless the operator wants it otherwise, this is a way back to it.
+    """
+    wanted = overridden(card, overrides)
+    if wanted != card:
+        return wanted.model_copy(update={"restores": None})
+    return restoring(card) if known else card
 
 
 async def adopted_by(store: Store, version: str, wait_seconds: float) -> tuple[int, int]:

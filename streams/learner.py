@@ -12,16 +12,21 @@ import logging
 import os
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from schemas.errors import ConfigurationError
+from schemas.overrides import NO_OVERRIDES, Overrides
 from schemas.scorecard import Scorecard
 from scoring.business_calendar import BusinessCalendar
 from scoring.learning import LearningOptions, LearningSample, Lesson, learn
+from scoring.overriding import overridden
 from streams.homes import home_partition, home_partitions
+from streams.overrides import first_scorecard, read_overrides
 from streams.samples import Sample, decode_sample
 from streams.settings import Settings
 
@@ -139,6 +144,7 @@ class Learner:
         self.keeper = SampleKeeper(settings.sample_customers_max)
         self._next_lesson_us = -(2**62)
         self._pool: ProcessPoolExecutor | None = None
+        self._overrides = NO_OVERRIDES
 
     async def attempt(self, current: Scorecard) -> Lesson | None:
         """Learn once; None if too little stream time has passed since the last lesson."""
@@ -160,9 +166,21 @@ class Learner:
             self._settings.timezone,
             self._settings.seed + current.number,
         )
+        if lesson.scorecard is not None:
+            wanted = overridden(lesson.scorecard, self._read_overrides())
+            lesson = replace(lesson, scorecard=wanted)
         if not lesson.premature:
             self._next_lesson_us = now_us + int(self._settings.learn_interval_days * _US_PER_DAY)
         return lesson
+
+    def _read_overrides(self) -> Overrides:
+        """As they are now; as they were, while the file cannot be read: learning must not end counting."""
+        try:
+            first_scorecard(self._settings)  # they go together with the settings
+            self._overrides = read_overrides(self._settings.overrides)
+        except ConfigurationError as error:
+            log.error("learner: %s What it said before still holds.", error)
+        return self._overrides
 
     def stop(self) -> None:
         """End the learning process."""

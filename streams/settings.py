@@ -102,6 +102,11 @@ class Settings(AccessSettings):
     lost_below: float = Field(
         0.2, gt=0, lt=1, description="P(alive) of the lifecycle's second step."
     )
+    overrides: Path | None = Field(
+        None,
+        description="YAML file in which an operator names segments, sets thresholds and margins, "
+        "and labels offers; read whenever a scorecard is made.",
+    )
     sample_customers_max: PositiveInt = Field(5_000, description="Customers the learner keeps.")
     first_fit_customers: PositiveInt = Field(
         1_000, description="Sample for the first real scorecard."

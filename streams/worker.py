@@ -21,6 +21,7 @@ from schemas.errors import (
     StoreUnavailableError,
 )
 from schemas.scorecard import Scorecard
+from scoring.bootstrap import BOOTSTRAP_VERSION
 from state.store import Store
 from streams.engine import SliceEngine
 from streams.heartbeat import BEAT_SECONDS, Heartbeat
@@ -237,8 +238,8 @@ class ScoringWorker:
 
     async def _scorecard_in_use(self) -> Scorecard:
         version = await self.engine.newest_scorecard()
-        bootstrap = self.engine.bootstrap
-        return self.engine.scorecards.get(version or bootstrap.version, bootstrap)
+        found = self.engine.scorecards.get(version or BOOTSTRAP_VERSION)
+        return self.engine.bootstrap if found is None else found
 
     async def _publish_scorecard(self, card: Scorecard) -> None:
         await publish_scorecard(card, self.store, self.journal, self.publisher, self.settings)

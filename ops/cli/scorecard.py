@@ -24,6 +24,7 @@ from ops.scorecards import (
     Comparison,
     Entry,
     adopted_by,
+    as_wanted,
     find_scorecard,
     history_of_scorecards,
     put_in_use,
@@ -34,6 +35,7 @@ from schemas.errors import ConfigurationError
 from schemas.scorecard import Scorecard
 from scoring.business_calendar import BusinessCalendar
 from state.store import Store
+from streams.overrides import read_overrides
 from streams.settings import Settings
 
 scorecard = typer.Typer(
@@ -200,7 +202,7 @@ async def promote(
         card = await find_scorecard(store, version)
         known = [entry.card for entry in await history_of_scorecards(store)]
         name = _called(version, card)
-        card = restoring(card) if card in known else card
+        card = as_wanted(card, read_overrides(settings.overrides), known=card in known)
         await _put_in_use(store, settings, card, name, yes=yes, wait=wait)
 
 

@@ -385,6 +385,75 @@ def test_fit_publishes_if_told_to(everscore):
     assert card.segments == LEARNT.segments
 
 
+# --- the operator's overrides
+
+WISHES = "segments: {Champions: {name: VIP, offer: early-access}}\nhysteresis: 0.1\n"
+
+
+@pytest.fixture
+def wishes(everscore, monkeypatch, tmp_path):
+    """A file of overrides, and settings that name it."""
+    file = tmp_path / "overrides.yaml"
+    file.write_text(WISHES)
+    settings = SETTINGS.model_copy(update={"overrides": file})
+    for module in (commands, fit_command):
+        monkeypatch.setattr(module, "read_settings", lambda: settings)
+    return file
+
+
+def test_fit_publishes_what_is_overridden_already(everscore, wishes):
+    assert everscore("fit", "--k", "4", "--publish", "--quiet").exit_code == 0
+    card = Scorecard.model_validate_json(Kafka.told["fitted-2"])
+    assert card.segments == ("VIP", "Loyal", "At-Risk", "Hibernating")
+    assert card.identities == LEARNT.segments
+    assert (card.offers, card.hysteresis) == (("early-access", None, None, None), 0.1)
+    shown = everscore("scorecard", "show", "fitted-2").stdout
+    assert "Champions is called VIP" in shown
+    assert re.search(r"VIP .* early-access", shown)
+
+
+def test_fit_with_a_wrong_file_says_key_and_value_before_it_begins(everscore, wishes):
+    wishes.write_text("hysteresis: 7")
+    refused = everscore("fit", "--quiet")
+    assert refused.exit_code == Exit.CONFIG
+    assert "hysteresis: 7: Input should be less than 1" in refused.stderr
+
+
+async def test_promoting_the_current_one_renames_its_segments_and_moves_nobody(
+    run, everscore, wishes
+):
+    before = run.hashes()
+    wishes.write_text("segments: {Champions: {name: VIP}}")
+    words = ("scorecard", "promote", "current", "--yes", "--wait", "0")
+    done = await asyncio.to_thread(everscore, *words)
+    assert done.exit_code == 0, done.stderr
+    card = Scorecard.model_validate_json(Kafka.told["fitted-2"])
+    assert (card.segments[0], card.restores) == ("VIP", None)
+    await adopt_newest(run)
+    assert {fields["segment"] for fields in before.values()} >= {b"Champions", b"Loyal"}
+    for customer, after in run.hashes().items():
+        renamed = before[customer]["segment"] == b"Champions"
+        assert after["segment"] == (b"VIP" if renamed else before[customer]["segment"])
+        # Who is called otherwise is told so, once.
+        assert int(after["sequence"]) == int(before[customer]["sequence"]) + renamed
+
+
+async def test_comparison_foretells_who_moves_though_their_segment_is_renamed(run):
+    other = LEARNT.model_copy(
+        update={
+            "segments": ("VIP", "Loyal", "At-Risk", "Hibernating"),
+            "default_segments": LEARNT.segments,
+            "hysteresis": 0.4,  # many stay only because they come from there
+        }
+    )
+    comparison = Comparison(LEARNT, other, run.engine.calendar)
+    for page in await everybody(run):
+        comparison.add(page)
+    await adopt(run, other)
+    after = [fields["segment"].decode() for fields in run.hashes().values()]
+    assert comparison.matrix.sum(axis=0).tolist() == [after.count(name) for name in other.segments]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -197,6 +197,16 @@ def test_options_of_learning_are_those_of_the_settings():
     assert (options.lifecycle.fading, options.lifecycle.lost) == (0.4, 0.1)
 
 
+def test_file_of_overrides_that_became_unreadable_leaves_what_it_said_before(tmp_path, caplog):
+    file = tmp_path / "overrides.yaml"
+    file.write_text("hysteresis: 0.2")
+    learner = Learner(Settings(_env_file=None, overrides=file))
+    assert learner._read_overrides().hysteresis == 0.2
+    file.write_text("hysteresis: much")
+    assert learner._read_overrides().hysteresis == 0.2
+    assert "hysteresis: 'much'" in caplog.text
+
+
 def test_random_reports_leave_no_more_in_memory_than_the_limit():
     keeper = SampleKeeper(50)
     generator = random.Random(7)
