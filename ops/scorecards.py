@@ -18,6 +18,7 @@ from ops.customers import moment
 from ops.lookup import scorecards_of
 from ops.population import Page
 from schemas.errors import ConfigurationError, SourceFileError, shown
+from schemas.learning import Learning
 from schemas.overrides import Overrides
 from schemas.scorecard import Scorecard
 from scoring.alive import prob_alive_unchecked
@@ -32,6 +33,7 @@ from streams.scorecards import publish_scorecard
 from streams.settings import Settings
 
 CURRENT = "current"
+CANDIDATE = "candidate"
 _POLL_SECONDS = 0.1
 
 
@@ -114,8 +116,32 @@ async def scorecard_in_use(store: Store) -> Scorecard:
     return cards[version]
 
 
+async def learning_of(store: Store) -> Learning | None:
+    """What the learner knows of the scorecard in use; None if it has not looked at it yet."""
+    body = await store.learning()
+    if body is None:
+        return None
+    try:
+        learning = Learning.model_validate_json(body)
+    except ValidationError:  # of a worker of another release
+        return None
+    in_use = await _version_in_use(store, await scorecards_of(store))
+    return learning if learning.version == in_use else None
+
+
+async def _shadow(store: Store) -> Scorecard:
+    learning = await learning_of(store)
+    if learning is None or learning.shadow is None:
+        raise ConfigurationError(
+            "the learner has no candidate beside the scorecard in use.",
+            hint="It tries every EVERSCORE_LEARN_INTERVAL_DAYS of stream time; `everscore fit --out` "
+            "learns one now.",
+        )
+    return learning.shadow.card
+
+
 async def find_scorecard(store: Store, name: str) -> Scorecard:
-    """A scorecard by version, number, `current`, or from a file.
+    """A scorecard by version, number, `current`, `candidate` (the learner's), or from a file.
 
     Raises
     ------
@@ -128,6 +154,8 @@ async def find_scorecard(store: Store, name: str) -> Scorecard:
         return read_scorecard(Path(name))
     if name == CURRENT:
         return await scorecard_in_use(store)
+    if name == CANDIDATE:
+        return await _shadow(store)
     cards = await scorecards_of(store)
     found = [card for version, card in cards.items() if name in (version, str(card.number))]
     if len(found) != 1:

@@ -219,22 +219,30 @@ class ScoringWorker:
         return owned is not None and owned.rescore_cursor is not None
 
     async def learn_forever(self) -> None:
-        """Try to learn a better scorecard, if this worker is the one that learns."""
+        """Look and learn, if this worker is the one that learns; publish what the gate lets pass."""
         await self.ready.wait()
-        said = ""
+        said: tuple[str, ...] = ()
+        resumed = False
         while True:
             await asyncio.sleep(_LESSON_POLL_SECONDS)
             if not self.learns or not self.engine.owned:
+                resumed = False
                 continue
+            if not resumed:
+                self.learner.resume(await outlast("learning", self.store.learning))
+                resumed = True
             card = await outlast("learning", self._scorecard_in_use)
-            lesson = await self.learner.attempt(card)
-            if lesson is None:
+            attempt = await self.learner.attempt(card)
+            if attempt is None:
                 continue
-            if lesson.reason != said:
-                log.info("learner: %s", lesson.reason)
-                said = lesson.reason
-            if lesson.scorecard is not None:
-                await outlast("learning", partial(self._publish_scorecard, lesson.scorecard))
+            if attempt.reasons != said:
+                said = attempt.reasons
+                for reason in said:
+                    log.info("learner: %s", reason)
+            if attempt.promoted is not None:
+                await outlast("learning", partial(self._publish_scorecard, attempt.promoted))
+            body = attempt.learning.model_dump_json().encode()
+            await outlast("learning", partial(self.store.save_learning, body))
 
     async def _scorecard_in_use(self) -> Scorecard:
         version = await self.engine.newest_scorecard()
