@@ -186,14 +186,14 @@ def _alarmed(
     """Whether Page-Hinkley raises an alarm at the last value; after each alarm it begins anew."""
     from river.drift import PageHinkley  # noqa: PLC0415 - slow to import, and only the learner needs it
 
-    before = [settled] * _SETTLED_LOOKS
     detector = None
     for value in values:
+        taken = [value]
         if detector is None or detector.drift_detected:
             detector = PageHinkley(
                 min_instances=_SETTLED_LOOKS, delta=slack, threshold=threshold, mode=mode
             )
-            for one in before:
-                detector.update(one)
-        detector.update(value)
+            taken = [settled] * _SETTLED_LOOKS + taken
+        for one in taken:
+            detector.update(one)  # type: ignore[no-untyped-call]
     return detector is not None and bool(detector.drift_detected)
