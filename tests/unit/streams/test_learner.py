@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -50,8 +51,6 @@ def settings(**changes) -> Settings:
 @pytest.fixture(scope="module")
 def first():
     """The first scorecard that is learnt from them."""
-    import asyncio
-
     learner = Learner(settings(), compute=inline)
     told(learner)
     attempt = asyncio.run(learner.attempt(bootstrap_scorecard()))
@@ -75,6 +74,19 @@ def test_first_candidate_is_promoted_whatever_it_gains(first):
     assert first.reasons == ("the first one that was learnt",)
     assert first.learning.version == "bootstrap-0"
     assert first.learning.fit is None  # nothing was learnt that could fit
+
+
+async def test_process_of_its_own_comes_to_the_same(first):
+    learner = Learner(settings())
+    told(learner)
+    try:
+        attempt = await learner.attempt(bootstrap_scorecard())
+        assert attempt.promoted == first.promoted
+        told(learner, day_more=7)
+        looked = await learner.attempt(first.promoted)
+    finally:
+        learner.stop()
+    assert looked.learning.fit.inertia_ratios == (1.0,)
 
 
 async def test_candidate_that_gains_little_stays_a_shadow_with_its_changes_counted(first):
