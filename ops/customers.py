@@ -245,6 +245,13 @@ class Customer:
         }
 
     @property
+    def offer(self) -> str | None:
+        """Label of the offer for this customer's segment, if an operator gave it one."""
+        index = int(self.numbers["segment"][0])
+        offers = self.card.scorecard.offers
+        return None if offers is None or index < 0 else offers[index]
+
+    @property
     def lifecycle(self) -> str | None:
         """active, fading or lost."""
         return lifecycle_name(self.one)

@@ -18,9 +18,12 @@ from ops.customers import moment
 from ops.lookup import scorecards_of
 from ops.population import Page
 from schemas.errors import ConfigurationError, SourceFileError, shown
+from schemas.learning import Learning
+from schemas.overrides import Overrides
 from schemas.scorecard import Scorecard
 from scoring.alive import prob_alive_unchecked
 from scoring.business_calendar import BusinessCalendar
+from scoring.overriding import overridden
 from scoring.segments import Segmenter
 from scoring.states import NONE
 from state.store import Store
@@ -30,6 +33,7 @@ from streams.scorecards import publish_scorecard
 from streams.settings import Settings
 
 CURRENT = "current"
+CANDIDATE = "candidate"
 _POLL_SECONDS = 0.1
 
 
@@ -112,8 +116,32 @@ async def scorecard_in_use(store: Store) -> Scorecard:
     return cards[version]
 
 
+async def learning_of(store: Store) -> Learning | None:
+    """What the learner knows of the scorecard in use; None if it has not looked at it yet."""
+    body = await store.learning()
+    if body is None:
+        return None
+    try:
+        learning = Learning.model_validate_json(body)
+    except ValidationError:  # of a worker of another release
+        return None
+    in_use = await _version_in_use(store, await scorecards_of(store))
+    return learning if learning.version == in_use else None
+
+
+async def _shadow(store: Store) -> Scorecard:
+    learning = await learning_of(store)
+    if learning is None or learning.shadow is None:
+        raise ConfigurationError(
+            "the learner has no candidate beside the scorecard in use.",
+            hint="It tries every EVERSCORE_LEARN_INTERVAL_DAYS of stream time; `everscore fit --out` "
+            "learns one now.",
+        )
+    return learning.shadow.card
+
+
 async def find_scorecard(store: Store, name: str) -> Scorecard:
-    """A scorecard by version, number, `current`, or from a file.
+    """A scorecard by version, number, `current`, `candidate` (the learner's), or from a file.
 
     Raises
     ------
@@ -126,6 +154,8 @@ async def find_scorecard(store: Store, name: str) -> Scorecard:
         return read_scorecard(Path(name))
     if name == CURRENT:
         return await scorecard_in_use(store)
+    if name == CANDIDATE:
+        return await _shadow(store)
     cards = await scorecards_of(store)
     found = [card for version, card in cards.items() if name in (version, str(card.number))]
     if len(found) != 1:
@@ -196,8 +226,8 @@ class Comparison:
         before = self._segments(
             0, page, _indices(page.segments, self.one.segments, len(page.ranks))
         )
-        names = np.array(self.one.segments, dtype=object)[before]
-        after = self._segments(1, page, _indices(names, self.other.segments, len(before)))
+        identities = np.array(self.one.identities, dtype=object)[before]
+        after = self._segments(1, page, _indices(identities, self.other.identities, len(before)))
         np.add.at(self.matrix, (before, after), 1)
 
     def _segments(self, which: int, page: Page, current: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -257,6 +287,22 @@ async def put_in_use(store: Store, settings: Settings, card: Scorecard) -> Score
 def restoring(card: Scorecard) -> Scorecard:
     """A scorecard that brings back the numbers of another."""
     return card.model_copy(update={"restores": card.version})
+
+
+def as_wanted(card: Scorecard, overrides: Overrides, *, known: bool) -> Scorecard:
+    """What a promotion puts into use: the scorecard as the operator wants it now.
+
+    Parameters
+    ----------
+    card : Scorecard
+    overrides : Overrides
+    known : bool
+        It is in the history: unless the operator wants it otherwise, this is a way back to it.
+    """
+    wanted = overridden(card, overrides)
+    if wanted != card:
+        return wanted.model_copy(update={"restores": None})
+    return restoring(card) if known else card
 
 
 async def adopted_by(store: Store, version: str, wait_seconds: float) -> tuple[int, int]:

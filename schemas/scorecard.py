@@ -129,11 +129,24 @@ class Scorecard(_Frozen):
         default=None,
         description="Version whose numbers these are: a way back is a new scorecard with old numbers.",
     )
+    default_segments: tuple[str, ...] | None = Field(
+        default=None,
+        description="What the segments are called by default, if an operator has renamed some.",
+    )
+    offers: tuple[str | None, ...] | None = Field(
+        default=None,
+        description="Label that an operator gave the offer for each segment; null for none.",
+    )
 
     @property
     def version(self) -> str:
         """How events and states name this scorecard."""
         return f"{self.origin.value}-{self.number}"
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """By which segments are recognised in another scorecard, whatever an operator calls them."""
+        return self.segments if self.default_segments is None else self.default_segments
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -141,6 +154,11 @@ class Scorecard(_Frozen):
             raise ValueError(
                 f"{len(self.centroids)} centroids and {len(self.segments)} names: both must be k >= 2"
             )
-        if len(set(self.segments)) != len(self.segments):
-            raise ValueError(f"segment names {self.segments} repeat")
+        for names in (self.segments, self.identities):
+            if len(set(names)) != len(names):
+                raise ValueError(f"segment names {names} repeat")
+        for field in ("default_segments", "offers"):
+            parallel = getattr(self, field)
+            if parallel is not None and len(parallel) != len(self.segments):
+                raise ValueError(f"{len(parallel)} {field} for {len(self.segments)} segments")
         return self

@@ -34,6 +34,9 @@ _HIGH_P, _LOW_P = 0.75, 0.25
 _OFTEN, _SELDOM = 2.0, 0.5
 
 
+BOOTSTRAP_VERSION = "bootstrap-0"
+
+
 def bootstrap_scorecard(
     family: Family = Family.MBGNBD,
     *,

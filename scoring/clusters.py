@@ -74,4 +74,4 @@ def named(
     if current.origin is Origin.BOOTSTRAP or len(before) != len(centroids):
         raw = centroids * np.array(scaler.scale) + np.array(scaler.mean)
         return default_names(raw), centroids
-    return current.segments, centroids[hungarian_order(before, centroids)]
+    return current.identities, centroids[hungarian_order(before, centroids)]

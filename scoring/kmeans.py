@@ -6,13 +6,12 @@ clock; what is random takes a seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from schemas.errors import ConfigurationError, ShapeError
+from schemas.segment_names import DEFAULT_NAMES
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -165,21 +164,6 @@ def hungarian_order(old: FloatArray, new: FloatArray) -> NDArray[np.intp]:
     return np.asarray(linear_sum_assignment(squared_distances(old, new))[1])
 
 
-_NAMES: dict[int, tuple[Sequence[str], Sequence[str]]] = {
-    # k: names of the likelier alive half, of the other half; each from the highest value down
-    2: (("Loyal",), ("Hibernating",)),
-    3: (("Champions", "Loyal"), ("Hibernating",)),
-    4: (("Champions", "Loyal"), ("At-Risk", "Hibernating")),
-    5: (("Champions", "Loyal", "Promising"), ("At-Risk", "Hibernating")),
-    6: (("Champions", "Loyal", "Promising"), ("Can't-Lose", "At-Risk", "Hibernating")),
-    7: (("Champions", "Loyal", "Potential", "Promising"), ("Can't-Lose", "At-Risk", "Hibernating")),
-    8: (
-        ("Champions", "Loyal", "Potential", "Promising"),
-        ("Can't-Lose", "At-Risk", "Slipping", "Hibernating"),
-    ),
-}
-
-
 def default_names(centroids: FloatArray) -> tuple[str, ...]:
     """Names of centroids by their order, each used once.
 
@@ -202,12 +186,12 @@ def default_names(centroids: FloatArray) -> tuple[str, ...]:
     >>> default_names(np.array([[0.2, 1, 3.3], [0.8, 1.9, 3.5], [0.4, 0, 0], [0.6, 0.9, 3.3]]))
     ('At-Risk', 'Champions', 'Hibernating', 'Loyal')
     """
-    if len(centroids) not in _NAMES:
+    if len(centroids) not in DEFAULT_NAMES:
         raise ConfigurationError(
             f"there are no names for {len(centroids)} segments.",
-            hint=f"Choose {min(_NAMES)} to {max(_NAMES)}, or name them in the scorecard.",
+            hint=f"Choose {min(DEFAULT_NAMES)} to {max(DEFAULT_NAMES)}, or name them in the scorecard.",
         )
-    alive_names, other_names = _NAMES[len(centroids)]
+    alive_names, other_names = DEFAULT_NAMES[len(centroids)]
     offset = centroids[:, 1:] - centroids[:, 1:].mean(axis=0)
     # A column in which all agree, but for rounding, says nothing about their order.
     spread = np.maximum(offset.std(axis=0), 1e-9)

@@ -1,7 +1,7 @@
 """Learning a scorecard from a sample of known customers, all evaluated at one moment.
 
-Owns the whole step: model parameters, scaler, centroids, names, RFM cut points, and the gate that
-keeps a scorecard that is no better from being published. Pure: sample, moment and seed are arguments.
+Owns the whole step: model parameters, scaler, centroids, names, RFM cut points. What is learnt is a
+candidate, and `scoring.shadow` judges it. Pure: sample, moment and seed are arguments.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from schemas.errors import DegenerateFitError
 from schemas.scorecard import (
-    AliveParams,
     Family,
     LifecycleThresholds,
     Origin,
@@ -29,14 +28,13 @@ from scoring.fit import fit_alive, fit_spend
 from scoring.kmeans import inertia, learn_online, lloyd
 from scoring.rfm import rfm_cuts
 from scoring.segments import log_features
+from scoring.shadow import Gate, Habits, Judgement, judge
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 # Steps that polish what the online learner found; measured: more gain nothing on a warm start.
 _POLISH_STEPS = 3
-# P(alive) may drift without the centroids moving: a mean change of this much is news by itself.
-_PROB_ALIVE_SHIFT_MAX = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class LearningOptions:
     lifecycle: LifecycleThresholds
     first_fit_customers: int
     first_fit_days: float
-    gain_min: float
+    gate: Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +77,21 @@ class Lesson:
 
     Attributes
     ----------
-    scorecard : Scorecard or None
-        None: nothing worth publishing, `reason` says why.
+    candidate : Scorecard or None
+        None: nothing was learnt, `reason` says why.
+    reason : str
+    judgement : Judgement or None
+        Of the candidate beside the scorecard in use; None without one.
+    promote : bool
+        It may take the place of the one in use: the gate lets it pass, or nothing was learnt before.
     premature : bool
         There is not enough to learn from yet: worth another try soon.
     """
 
-    scorecard: Scorecard | None
+    candidate: Scorecard | None
     reason: str
+    judgement: Judgement | None = None
+    promote: bool = False
     premature: bool = False
 
 
@@ -97,8 +102,9 @@ def learn(
     options: LearningOptions,
     calendar: BusinessCalendar,
     seed: int,
+    shadow: Scorecard | None = None,
 ) -> Lesson:
-    """Try to find a better scorecard than the current one.
+    """Learn a candidate, beginning from the scorecard in use or from its shadow.
 
     Parameters
     ----------
@@ -107,6 +113,9 @@ def learn(
         Moment at which all are evaluated, microseconds since 1970 UTC.
     current : Scorecard
         In use; a bootstrap one is replaced as soon as the sample suffices.
+    shadow : Scorecard, optional
+        The candidate before this one, which learns on: beginning from the scorecard in use each time, a
+        few steps would never get far from it.
     """
     age_days: FloatArray = calendar.days_at(np.array([now_us])) - sample.first_day
     first = current.origin is Origin.BOOTSTRAP
@@ -131,45 +140,39 @@ def learn(
     z = standardise(features, scaler)
     rng = np.random.default_rng(seed)
     before = rescale(np.array(current.centroids), current.scaler, scaler)
-    inertia_before = inertia(z, before) / len(z)
     if first or len(current.centroids) != options.segment_count:
         centroids = best_centroids(z, options.segment_count, rng)
     else:
-        centroids = lloyd(z, learn_online(z, before, seed=seed), _POLISH_STEPS)
-    inertia_after = inertia(z, centroids) / len(z)
-    gain = 1.0 - inertia_after / inertia_before
-    if not first:
-        shift = _prob_alive_shift(sample, t_x_days, age_days, current.alive, prob_alive)
-        if gain <= options.gain_min and shift <= _PROB_ALIVE_SHIFT_MAX:
-            return Lesson(
-                None, f"inertia falls by {gain:.1%}, P(alive) moves by {shift:.3f}: too little"
-            )
+        warm = before
+        if shadow is not None and len(shadow.centroids) == options.segment_count:
+            warm = rescale(np.array(shadow.centroids), shadow.scaler, scaler)
+        centroids = lloyd(z, learn_online(z, warm, seed=seed), _POLISH_STEPS)
     names, centroids = named(current, before, centroids, scaler)
-    silence_days = age_days - t_x_days
-    return Lesson(
-        Scorecard(
-            number=current.number + 1,
-            origin=Origin.FITTED,
-            alive=fitted.params,
-            spend=_spend(sample),
-            scaler=scaler,
-            centroids=tuple(tuple(row) for row in centroids.tolist()),
-            segments=names,
-            hysteresis=options.hysteresis,
-            lifecycle=options.lifecycle,
-            rfm=rfm_cuts(silence_days, sample.frequency, sample.monetary_value),
-            training=Training(
-                method="maximum likelihood; k-means online (river), polished by Lloyd",
-                customers=len(sample),
-                repeat_customers=int((sample.frequency > 0).sum()),
-                observed_at=datetime.fromtimestamp(now_us / 1e6, tz=UTC),
-                inertia_per_customer=inertia_after,
-                previous_inertia_per_customer=None if first else inertia_before,
-                log_likelihood_per_customer=fitted.log_likelihood,
-            ),
+    candidate = Scorecard(
+        number=current.number + 1,
+        origin=Origin.FITTED,
+        alive=fitted.params,
+        spend=_spend(sample),
+        scaler=scaler,
+        centroids=tuple(tuple(row) for row in centroids.tolist()),
+        segments=names,
+        hysteresis=options.hysteresis,
+        lifecycle=options.lifecycle,
+        rfm=rfm_cuts(age_days - t_x_days, sample.frequency, sample.monetary_value),
+        training=Training(
+            method="maximum likelihood; k-means online (river), polished by Lloyd",
+            customers=len(sample),
+            repeat_customers=int((sample.frequency > 0).sum()),
+            observed_at=datetime.fromtimestamp(now_us / 1e6, tz=UTC),
+            inertia_per_customer=inertia(z, centroids) / len(z),
+            previous_inertia_per_customer=None if first else inertia(z, before) / len(z),
+            log_likelihood_per_customer=fitted.log_likelihood,
         ),
-        f"inertia per customer {inertia_after:.4f}",
     )
+    habits = Habits(sample.frequency, t_x_days, age_days, sample.monetary_value)
+    judgement = judge(habits, current, candidate, options.gate)
+    reason = "the first one that was learnt" if first else judgement.reason
+    return Lesson(candidate, reason, judgement, promote=first or judgement.promote)
 
 
 def _shortage(sample: LearningSample, age_days: FloatArray, options: LearningOptions) -> str | None:
@@ -179,17 +182,6 @@ def _shortage(sample: LearningSample, age_days: FloatArray, options: LearningOpt
     if span < options.first_fit_days:
         return f"{span:.0f} days of history, {options.first_fit_days:.0f} needed"
     return None
-
-
-def _prob_alive_shift(
-    sample: LearningSample,
-    t_x_days: FloatArray,
-    age_days: FloatArray,
-    current: AliveParams,
-    prob_alive: FloatArray,
-) -> float:
-    former = prob_alive_unchecked(sample.frequency, t_x_days, age_days, current)
-    return float(np.abs(prob_alive - former).mean())
 
 
 def _spend(sample: LearningSample) -> SpendParams | None:

@@ -108,15 +108,15 @@ class Timeline:
         return None
 
     def translate(self, index: int) -> np.ndarray:
-        """Where the segments of scorecard `index` stand in the next one, by name; shape (k + 1,).
+        """Where the segments of scorecard `index` stand in the next one, by identity; shape (k + 1,).
 
         The last element serves the index `NONE`.
         """
-        names = self._cards[index + 1].segment_names[:-1].tolist()
+        names = self._cards[index + 1].scorecard.identities
         return np.array(
             [
                 names.index(name) if name in names else NONE
-                for name in self._cards[index].segment_names.tolist()
+                for name in (*self._cards[index].scorecard.identities, None)
             ],
             dtype=np.int64,
         )

@@ -65,10 +65,11 @@ def reading_probes(keys: Keys) -> dict[str, list[Command]]:
     checkpoint, due, outbox = keys.partition(0), keys.due(0), keys.outbox(0)
     customer = keys.customer(0, _NO_KEY)
     hashes = (keys.installation, keys.scorecards, checkpoint, keys.tombstones(0))
+    strings = (keys.current_scorecard, keys.learning, keys.rebuild(0), keys.rebuilt)
     return {
         "ping": [("PING",)],
         "info": [("INFO",)],
-        "get": [("GET", key) for key in (keys.current_scorecard, keys.rebuild(0), keys.rebuilt)],
+        "get": [("GET", key) for key in strings],
         "hget": [("HGET", checkpoint, "epoch")],
         "hgetall": [("HGETALL", key) for key in hashes],
         "hmget": [("HMGET", customer, "ledger")],
@@ -84,14 +85,13 @@ def writing_probes(keys: Keys) -> dict[str, list[Command]]:
     """Commands that may only be queued and then forgotten, by their names in an ACL."""
     checkpoint, due, outbox = keys.partition(0), keys.due(0), keys.outbox(0)
     customer, tombstones = keys.customer(0, _NO_KEY), keys.tombstones(0)
+    strings = (keys.current_scorecard, keys.learning, keys.rebuild(0), keys.rebuilt)
     return {
         "script|load": [("SCRIPT", "LOAD", "return 1")],
         "hset": [("HSET", key, "field", "") for key in (checkpoint, customer, tombstones)],
         "hsetnx": [("HSETNX", key, "field", "") for key in (keys.installation, keys.scorecards)],
         "hincrby": [("HINCRBY", checkpoint, "epoch", "1")],
-        "set": [
-            ("SET", key, _NO_KEY) for key in (keys.current_scorecard, keys.rebuild(0), keys.rebuilt)
-        ],
+        "set": [("SET", key, _NO_KEY) for key in strings],
         "restore": [("RESTORE", customer, "0", "", "REPLACE")],
         "del": [("DEL", customer)],
         "hdel": [("HDEL", tombstones, "field")],

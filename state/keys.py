@@ -87,3 +87,8 @@ class Keys:
     def current_scorecard(self) -> str:
         """Version of the scorecard in use, a string."""
         return f"{self.prefix}scorecard:current"
+
+    @property
+    def learning(self) -> str:
+        """What the learner knows of the scorecard in use and of its shadow, a string of JSON."""
+        return f"{self.prefix}learning"

@@ -27,6 +27,7 @@ class MemoryStore:
         self._installation: dict[str, str] = {}
         self._scorecards: dict[str, bytes] = {}
         self._current: str | None = None
+        self._learning: bytes | None = None
 
     async def check(self) -> None:
         """See `Store.check`."""
@@ -191,6 +192,14 @@ class MemoryStore:
     async def current_scorecard(self) -> str | None:
         """See `Store.current_scorecard`."""
         return self._current
+
+    async def save_learning(self, body: bytes) -> None:
+        """See `Store.save_learning`."""
+        self._learning = body
+
+    async def learning(self) -> bytes | None:
+        """See `Store.learning`."""
+        return self._learning
 
     async def close(self) -> None:
         """See `Store.close`."""

@@ -281,6 +281,17 @@ class RedisStore:
             version = await self._redis.get(self._keys.current_scorecard)
         return None if version is None else str(version.decode())
 
+    async def save_learning(self, body: bytes) -> None:
+        """See `Store.save_learning`."""
+        async with self._reachable():
+            await self._redis.set(self._keys.learning, body)
+
+    async def learning(self) -> bytes | None:
+        """See `Store.learning`."""
+        async with self._reachable():
+            body: bytes | None = await self._redis.get(self._keys.learning)
+        return body
+
     async def rebuilt(self) -> set[int]:
         """Partitions that an unfinished rebuild is through with."""
         async with self._reachable():

@@ -270,5 +270,11 @@ class Store(Protocol):
     async def current_scorecard(self) -> str | None:
         """Version of the one in use."""
 
+    async def save_learning(self, body: bytes) -> None:
+        """Keep what the learner knows, in the place of what it knew before."""
+
+    async def learning(self) -> bytes | None:
+        """What the learner knew last."""
+
     async def close(self) -> None:
         """Let go of connections."""

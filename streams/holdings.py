@@ -18,12 +18,13 @@ from uuid import uuid4
 from schemas.errors import FencedError
 from schemas.mark import Mark
 from schemas.scorecard import Scorecard
-from scoring.bootstrap import bootstrap_scorecard
+from scoring.bootstrap import BOOTSTRAP_VERSION
 from scoring.states import UNKNOWN_US
 from scoring.timeline import Timeline
 from state.checkpoints import refusal
 from state.owner_cache import OwnerCache
 from state.store import Adoption, Checkpoint, Store, Tombstone
+from streams.overrides import first_scorecard
 from streams.settings import Settings
 
 _CLEARED_AT_ONCE = 1_000  # customers; Redis does nothing else meanwhile
@@ -224,16 +225,12 @@ class Holdings:
         """Version to begin a partition with."""
         version = await self.store.current_scorecard()
         await self.load_scorecards()  # only now: it was kept before it was named
-        return version if version in self.scorecards else self.bootstrap.version
+        return version if version in self.scorecards else BOOTSTRAP_VERSION
 
     @cached_property
     def bootstrap(self) -> Scorecard:
         """What the first purchases are scored by, if nobody kept another one before us."""
-        return bootstrap_scorecard(
-            self.settings.family,
-            hysteresis=self.settings.hysteresis,
-            lifecycle=self.settings.lifecycle,
-        )
+        return first_scorecard(self.settings)
 
     async def _know(self, versions: Sequence[str]) -> None:
         """Have scorecards in memory and in Redis; what Redis has lost is in Kafka, or was never told."""
@@ -242,7 +239,7 @@ class Holdings:
         if not wanted <= self.scorecards.keys():
             await self._keep(await self.journal.scorecards())
         if not wanted <= self.scorecards.keys():
-            await self._keep({self.bootstrap.version: self.bootstrap.model_dump_json().encode()})
+            await self._keep({BOOTSTRAP_VERSION: self.bootstrap.model_dump_json().encode()})
         forgotten = (wanted & self.scorecards.keys()) - held
         if forgotten:  # those who look a customer up have no memory but Redis
             await self._keep(

@@ -102,6 +102,11 @@ class Settings(AccessSettings):
     lost_below: float = Field(
         0.2, gt=0, lt=1, description="P(alive) of the lifecycle's second step."
     )
+    overrides: Path | None = Field(
+        None,
+        description="YAML file in which an operator names segments, sets thresholds and margins, "
+        "and labels offers; read whenever a scorecard is made.",
+    )
     sample_customers_max: PositiveInt = Field(5_000, description="Customers the learner keeps.")
     first_fit_customers: PositiveInt = Field(
         1_000, description="Sample for the first real scorecard."
@@ -111,10 +116,19 @@ class Settings(AccessSettings):
         description="Days of history before it: shorter, no silence is long enough to learn from.",
     )
     learn_interval_days: PositiveFloat = Field(
-        28.0, description="Stream time between two tries to learn: habits change by the week."
+        14.0, description="Stream time between two tries to learn: habits change by the week."
+    )
+    learn_look_days: PositiveFloat = Field(
+        7.0, description="Stream time between two looks at whether the scorecard still fits."
     )
     learn_gain_min: float = Field(
-        0.03, gt=0, lt=1, description="Inertia must fall by this share for a new scorecard."
+        0.03, gt=0, lt=1, description="A candidate is promoted if inertia falls by this share,"
+    )
+    learn_moves_min: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="or if its model's parameters alone move this share of the sample; 1: never.",
     )
     seed: int = Field(20260101, description="Of everything random.")
 

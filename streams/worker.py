@@ -21,6 +21,7 @@ from schemas.errors import (
     StoreUnavailableError,
 )
 from schemas.scorecard import Scorecard
+from scoring.bootstrap import BOOTSTRAP_VERSION
 from state.store import Store
 from streams.engine import SliceEngine
 from streams.heartbeat import BEAT_SECONDS, Heartbeat
@@ -118,6 +119,7 @@ class ScoringWorker:
             )
         check = partial(check_installation, self.store, settings, partitions)
         await check()
+        self.learner.keeper.partitions = partitions
         self.engine = SliceEngine(
             self.store,
             settings,
@@ -217,27 +219,35 @@ class ScoringWorker:
         return owned is not None and owned.rescore_cursor is not None
 
     async def learn_forever(self) -> None:
-        """Try to learn a better scorecard, if this worker is the one that learns."""
+        """Look and learn, if this worker is the one that learns; publish what the gate lets pass."""
         await self.ready.wait()
-        said = ""
+        said: tuple[str, ...] = ()
+        resumed = False
         while True:
             await asyncio.sleep(_LESSON_POLL_SECONDS)
             if not self.learns or not self.engine.owned:
+                resumed = False
                 continue
+            if not resumed:
+                self.learner.resume(await outlast("learning", self.store.learning))
+                resumed = True
             card = await outlast("learning", self._scorecard_in_use)
-            lesson = await self.learner.attempt(card)
-            if lesson is None:
+            attempt = await self.learner.attempt(card)
+            if attempt is None:
                 continue
-            if lesson.reason != said:
-                log.info("learner: %s", lesson.reason)
-                said = lesson.reason
-            if lesson.scorecard is not None:
-                await outlast("learning", partial(self._publish_scorecard, lesson.scorecard))
+            if attempt.reasons != said:
+                said = attempt.reasons
+                for reason in said:
+                    log.info("learner: %s", reason)
+            if attempt.promoted is not None:
+                await outlast("learning", partial(self._publish_scorecard, attempt.promoted))
+            body = attempt.learning.model_dump_json().encode()
+            await outlast("learning", partial(self.store.save_learning, body))
 
     async def _scorecard_in_use(self) -> Scorecard:
         version = await self.engine.newest_scorecard()
-        bootstrap = self.engine.bootstrap
-        return self.engine.scorecards.get(version or bootstrap.version, bootstrap)
+        found = self.engine.scorecards.get(version or BOOTSTRAP_VERSION)
+        return self.engine.bootstrap if found is None else found
 
     async def _publish_scorecard(self, card: Scorecard) -> None:
         await publish_scorecard(card, self.store, self.journal, self.publisher, self.settings)

@@ -14,6 +14,9 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from schemas.learning import Learning
+from scoring.drift import Drifting
+
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second line for every first, saying when we started
@@ -83,6 +86,37 @@ class Metrics:
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
+        self.inertia_ratio = Gauge(
+            "everscore_scorecard_inertia_ratio",
+            "How much more of the spread the segments leave unexplained than at first.",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.buyers_excess = Gauge(
+            "everscore_scorecard_buyers_excess",
+            "How many more bought than P(buy) promised, as a share; negative: fewer.",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.drifts = Gauge(
+            "everscore_scorecard_drifts",
+            "Drifts found under the scorecard in use.",
+            ("kind",),
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.shadow_moved = Gauge(
+            "everscore_shadow_moved_share",
+            "Share of the learner's sample that the candidate would move; 0: there is none.",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.shadow_gain = Gauge(
+            "everscore_shadow_gain",
+            "Share by which inertia would fall under the candidate; 0: there is none.",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
         self.census_seconds = Gauge(
             "everscore_api_census_seconds",
             "How long the last count took.",
@@ -99,6 +133,17 @@ class Metrics:
             found = self._of_kind[kind] = count, self.seconds.labels(route)
         found[0].inc()
         found[1].observe(seconds)
+
+    def learning(self, found: Learning | None) -> None:
+        """What the learner knows of the scorecard in use; nothing is as at its beginning."""
+        fit, shadow = (found.fit, found.shadow) if found is not None else (None, None)
+        self.inertia_ratio.set(fit.inertia_ratios[-1] if fit else 1.0)
+        self.buyers_excess.set(fit.excesses[-1] if fit and fit.excesses else 0.0)
+        kinds = [drift.kind for drift in fit.drifts] if fit else []
+        for kind in Drifting:
+            self.drifts.labels(kind.value).set(kinds.count(kind.value))
+        self.shadow_moved.set(shadow.moved / shadow.customers if shadow else 0.0)
+        self.shadow_gain.set(shadow.gain if shadow else 0.0)
 
     def text(self) -> bytes:
         """The exposition."""

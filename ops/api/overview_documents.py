@@ -47,6 +47,29 @@ class PartitionState(Freshness):
     dead: int | None = Field(description="Records that could not be counted.")
 
 
+class Fitness(Document):
+    """How well the scorecard in use still fits the learner's sample."""
+
+    looked_at: datetime = Field(description="Stream time.")
+    inertia_ratio: float = Field(
+        description="How much more of the spread the segments leave unexplained than at first."
+    )
+    buyers_excess: float | None = Field(
+        description="How many more bought than P(buy) promised, as a share; negative: fewer; null: "
+        "too few were due."
+    )
+    drifts: list[str] = Field(description="What has drifted, the latest last.")
+
+
+class ShadowState(Document):
+    """The learner's candidate, scored beside the scorecard in use on its sample."""
+
+    judged_at: datetime = Field(description="Stream time.")
+    customers: int
+    moved: int = Field(description="Who would be in another segment.")
+    gain: float = Field(description="Share by which inertia would fall.")
+
+
 class ScorecardState(Document):
     """The scorecard in use."""
 
@@ -59,6 +82,8 @@ class ScorecardState(Document):
     observed_at: datetime | None
     inertia_per_customer: float | None
     previous_inertia_per_customer: float | None
+    fit: Fitness | None = Field(description="null: not looked at yet.")
+    shadow: ShadowState | None = Field(description="null: there is no candidate.")
 
 
 class Reason(Document):

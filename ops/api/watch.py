@@ -6,14 +6,18 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+
+from pydantic import ValidationError
 
 from ops.api.keys import utc_now
 from ops.api.metrics import Metrics
 from ops.customers import moment
 from ops.lookup import Lookup
 from schemas.errors import PipelineError
+from schemas.learning import Learning
 from state.store import Checkpoint
 
 _LOOK_SECONDS = 1.0
@@ -61,6 +65,7 @@ class Watch:
         self._standings: dict[int, Standing] = {}
         self._commits: dict[int, tuple[int, int]] = {}
         self._checkpoints: dict[int, Checkpoint] = {}
+        self._learning: tuple[bytes | None, Learning | None] = None, None
         self._pace: deque[tuple[datetime, int]] = deque(maxlen=_PACE_LOOKS)
 
     def standing(self, partition: int) -> Standing:
@@ -70,6 +75,11 @@ class Watch:
     def checkpoint(self, partition: int) -> Checkpoint | None:
         """A partition's checkpoint when it was last looked at."""
         return self._checkpoints.get(partition)
+
+    @property
+    def learning(self) -> Learning | None:
+        """What the learner last left of the scorecard then in use."""
+        return self._learning[1]
 
     @property
     def events_per_second(self) -> float | None:
@@ -119,8 +129,20 @@ class Watch:
                 last_success_at=now if commits != before else last,
                 looked_at=now,
             )
+        await self._look_at_learning()
         read = sum(
             one.applied + one.duplicates + one.dead + one.forwarded + one.erased
             for one in self._checkpoints.values()
         )
         self._pace.append((self._now(), read))
+
+    async def _look_at_learning(self) -> None:
+        body = await self._lookup.store.learning()
+        if body == self._learning[0] is not None:
+            return
+        found = None
+        if body is not None:
+            with suppress(ValidationError):  # of a worker of another release
+                found = Learning.model_validate_json(body)
+        self._learning = body, found
+        self._metrics.learning(found)

@@ -21,6 +21,7 @@ from scoring.changes import ChangeLog
 from scoring.events import Events
 from scoring.learning import LearningOptions, LearningSample, Lesson, learn
 from scoring.review import monetary_value
+from scoring.shadow import Gate
 from scoring.states import UNKNOWN_US, Numbers, States
 from scoring.timeline import Timeline
 from streams.settings import Settings
@@ -66,8 +67,8 @@ def walk(history: History, periods: Periods, settings: Settings) -> Walk:
     over_us = calendar.instant_of(np.array(days) + 1.0).tolist()
     stretch.on(history.between(periods.first_day - 1, periods.calibration_day), over_us[0])
     lesson = _lesson(stretch.states.numbers, periods, bootstrap, settings, calendar)
-    if lesson.scorecard is not None:
-        timeline.adopt(over_us[0], lesson.scorecard)
+    if lesson.candidate is not None:
+        timeline.adopt(over_us[0], lesson.candidate)
         stretch.on(Events.none(), over_us[0])
     at_calibration = stretch.states.numbers.copy()
     stretch.log = ChangeLog()  # what was told before is not judged
@@ -75,8 +76,8 @@ def walk(history: History, periods: Periods, settings: Settings) -> Walk:
     at_holdout = stretch.states.numbers.copy()
     stretch.on(history.between(periods.holdout_day, periods.data_day), over_us[2])
     return Walk(
-        scorecard=lesson.scorecard or bootstrap,
-        refusal=None if lesson.scorecard else lesson.reason,
+        scorecard=lesson.candidate or bootstrap,
+        refusal=None if lesson.candidate else lesson.reason,
         at_calibration=at_calibration,
         at_holdout=at_holdout,
         at_end=stretch.states.numbers,
@@ -125,7 +126,7 @@ def _lesson(
         # The user chose the calibration: whether it suffices, the fit says.
         first_fit_customers=0,
         first_fit_days=0.0,
-        gain_min=settings.learn_gain_min,
+        gate=Gate(settings.learn_gain_min, settings.learn_moves_min),
     )
     now_us = int(calendar.instant_of(np.array([float(periods.calibration_day)]))[0])
     return learn(sample, now_us, bootstrap, options, calendar, settings.seed)

@@ -89,6 +89,7 @@ async def explain(customer_id: CustomerId, as_json: AsJson = False) -> None:
             profile
             | {
                 "reasons": reasons(profile, customer),
+                "offer": customer.offer,
                 "outlook": [{"at": at, "prob_alive": p} for at, p in outlook],
                 "last_changes": history[-_LAST_CHANGES:],
             }
@@ -209,6 +210,8 @@ def reasons(profile: dict[str, Any], customer: Customer) -> list[str]:
             f"border to {profile['margin']['segment']} it is {profile['margin']['distance']:.2f} "
             "standard deviations."
         )
+    if customer.offer is not None:
+        lines.append(f"The offer for {profile['segment']} customers is {customer.offer}.")
     return lines
 
 

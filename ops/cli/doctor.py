@@ -30,6 +30,7 @@ _TITLES = {
     "redis": "Redis",
     "installation": "Installation",
     "progress": "Progress",
+    "overrides": "Overrides",
     "clock": "Clocks",
     "permissions": "Permissions",
     "software": "Software",

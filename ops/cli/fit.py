@@ -28,9 +28,11 @@ from schemas.errors import ConfigurationError
 from schemas.scorecard import Family, Origin, Scorecard
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
+from scoring.overriding import overridden
 from scoring.refit import Refit, RefitOptions, refit
 from scoring.segment_count import COUNTS, CountQuality
 from state.store import Store
+from streams.overrides import read_overrides
 from streams.settings import Settings
 
 _AUTO = "auto"
@@ -72,6 +74,7 @@ async def fit(
     settings = read_settings()
     source = Source(file, format_name, mapping)
     count = _count(k)
+    overrides = read_overrides(settings.overrides)  # what is wrong with it, before the work
     family = settings.family if model is None else _FAMILIES[model]
     async with open_store(settings) as store:
         live = publish or not source.is_file
@@ -90,7 +93,7 @@ async def fit(
                 source=source.described(),
             )
             found = _refit(population, current, options, settings, bar)
-        card = found.scorecard
+        card = overridden(found.scorecard, overrides)
         if publish:
             card = await put_in_use(store, settings, card)
     if to is not None:

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from ops.cli.fit import current_or_none, say_published, say_settings_that_differ
+from ops.cli.learning_view import fit_lines, learning_document, shadow_line
 from ops.cli.reading import FormatName, Mapping, Quiet, Source, progress
 from ops.cli.scorecard_view import (
     history_table,
@@ -21,19 +22,24 @@ from ops.cli.scorecard_view import (
 )
 from ops.cli.support import command, open_store, out, print_json, read_settings
 from ops.scorecards import (
+    CANDIDATE,
     Comparison,
     Entry,
     adopted_by,
+    as_wanted,
     find_scorecard,
     history_of_scorecards,
+    learning_of,
     put_in_use,
     restoring,
     scorecard_in_use,
 )
 from schemas.errors import ConfigurationError
+from schemas.learning import Learning
 from schemas.scorecard import Scorecard
 from scoring.business_calendar import BusinessCalendar
 from state.store import Store
+from streams.overrides import read_overrides
 from streams.settings import Settings
 
 scorecard = typer.Typer(
@@ -43,7 +49,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="VERSION", help="Such as fitted-3, or 3, or current; or a file of `fit --out`."
+        metavar="VERSION",
+        help="Such as fitted-3, or 3; current, or candidate (the learner's); or a file of `fit --out`.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not look and ask first.")]
@@ -56,17 +63,29 @@ async def ls(as_json: AsJson = False) -> None:
     """List all scorecards, the newest last: when in use, learnt from what, how good."""
     async with open_store(read_settings()) as store:
         entries = await history_of_scorecards(store)
+        learning = await learning_of(store)
     if as_json:
-        print_json([_document(entry) for entry in entries])
+        print_json([_document(entry, learning) for entry in entries])
         return
     out.print(history_table(entries))
     if not entries:
         out.print("[dim]none yet: the first worker brings the bootstrap scorecard[/]")
+    if learning is not None:
+        out.print()
+        for line in fit_lines(learning):
+            out.print(line, highlight=False, soft_wrap=True)
+        if learning.shadow is not None:
+            out.print(shadow_line(learning, learning.shadow), highlight=False, soft_wrap=True)
+            out.print(
+                "[dim]everscore scorecard diff current candidate, then: scorecard promote candidate[/]"
+            )
 
 
-def _document(entry: Entry) -> dict[str, object]:
+def _document(entry: Entry, learning: Learning | None) -> dict[str, object]:
     card = entry.card
+    of_it = learning is not None and learning.version == card.version
     return {
+        "learning": learning_document(learning) if of_it and learning is not None else None,
         "version": card.version,
         "number": card.number,
         "in_use": entry.in_use,
@@ -84,11 +103,17 @@ async def show(version: Name, as_json: AsJson = False) -> None:
     """Show one scorecard's numbers."""
     async with open_store(read_settings()) as store:
         card = await find_scorecard(store, version)
+        learning = await learning_of(store)
     if as_json:
         print_json(card.model_dump(mode="json"))
         return
-    out.print(f"[bold]{card.version}[/]")
-    for line in origin_lines(card):
+    out.print(f"[bold]{_called(version, card)}[/]")
+    lines = origin_lines(card)
+    if learning is not None and version == CANDIDATE and learning.shadow is not None:
+        lines.append(f"It is {shadow_line(learning, learning.shadow)}.")
+    elif learning is not None and card.version == learning.version:
+        lines += fit_lines(learning)
+    for line in lines:
         out.print(f"  {escape(line)}", highlight=False)
     out.print()
     out.print(parameters_table(card))
@@ -124,7 +149,9 @@ async def report(
 @scorecard.command()
 @command
 async def diff(
-    one: Annotated[str, typer.Argument(metavar="A", help="Version, number, current, or a file.")],
+    one: Annotated[
+        str, typer.Argument(metavar="A", help="Version, number, current, candidate, or a file.")
+    ],
     other: Annotated[str, typer.Argument(metavar="B", help="The same.")],
     customers: Annotated[
         Path | None, typer.Option("--on", help="Purchases to compare on; else the live state.")
@@ -139,6 +166,7 @@ async def diff(
     source = Source(customers, format_name, mapping)
     async with open_store(settings) as store:
         before, after = await find_scorecard(store, one), await find_scorecard(store, other)
+        learning = await learning_of(store)
         names = (_called(one, before), _called(other, after))
         found = await _compare(
             store, settings, before, after, source, names=names, quiet=quiet or as_json
@@ -161,10 +189,14 @@ async def diff(
     out.print()
     out.print(moves_table(found))
     out.print(f"\n{moves_line(found)}", highlight=False)
+    if CANDIDATE in (one, other) and learning is not None and learning.shadow is not None:
+        out.print(shadow_line(learning, learning.shadow), highlight=False, soft_wrap=True)
 
 
 def _called(name: str, card: Scorecard) -> str:
     """A version, or the name of a file: what is not published has no version of its own."""
+    if name == CANDIDATE:
+        return name
     return Path(name).name if name.endswith(".json") else card.version
 
 
@@ -189,7 +221,10 @@ async def _compare(
 @command
 async def promote(
     version: Annotated[
-        str, typer.Argument(metavar="FILE|VERSION", help="A file of `fit --out`, or a version.")
+        str,
+        typer.Argument(
+            metavar="FILE|VERSION", help="A file of `fit --out`, a version, or candidate."
+        ),
     ],
     yes: Yes = False,
     wait: Wait = 5.0,
@@ -200,7 +235,7 @@ async def promote(
         card = await find_scorecard(store, version)
         known = [entry.card for entry in await history_of_scorecards(store)]
         name = _called(version, card)
-        card = restoring(card) if card in known else card
+        card = as_wanted(card, read_overrides(settings.overrides), known=card in known)
         await _put_in_use(store, settings, card, name, yes=yes, wait=wait)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -65,18 +66,24 @@ def _spend(card: Scorecard) -> str:
 def segments_table(card: Scorecard, sizes: Sequence[int] | None = None) -> Table:
     """Segments by their centres, with their sizes if they were counted."""
     headers = ["P(alive)", "repeat purchases", "mean purchase day"]
-    table = plain_table("segment", *headers, *(["customers", ""] if sizes is not None else []))
+    offers = card.offers or (None,) * len(card.segments)
+    columns = [*headers, *(["customers", ""] if sizes is not None else [])]
+    table = plain_table("segment", *columns, *(["offer"] if card.offers else []))
+    if card.offers:
+        table.columns[-1].justify = "left"
     segmenter = Segmenter(card)
     for index, name in enumerate(card.segments):
         alive, often, money = segmenter.raw_centroid(index)
         row: list[str | Text] = [
-            name,
+            escape(name),
             f"{min(max(alive, 0.0), 1.0):.0%}",
             f"{np.expm1(often):.1f}",
             f"{np.expm1(money):,.2f}",
         ]
         if sizes is not None:
             row += [f"{sizes[index]:,}", f"{sizes[index] / max(sum(sizes), 1):.0%}"]
+        if card.offers:
+            row.append(escape(offers[index] or _NOTHING))
         table.add_row(*row)
     return table
 
@@ -170,6 +177,13 @@ def origin_lines(card: Scorecard) -> list[str]:
         f"{training.source or 'the sample of the worker that learns'}.",
         f"How: {training.method}.",
     ]
+    renamed = [
+        f"{default} is called {name}"
+        for name, default in zip(card.segments, card.identities, strict=True)
+        if name != default
+    ]
+    if renamed:
+        lines.append(f"By the operator's wish {', '.join(renamed)}.")
     if card.restores is not None:
         lines.insert(0, f"A way back: its numbers are those of {card.restores}.")
     return lines

@@ -11,6 +11,7 @@ import typer
 from ops.cli.support import command, open_store, read_settings
 from streams.connections import redis_store
 from streams.kafka_check import check_kafka
+from streams.overrides import first_scorecard
 from streams.settings import Settings
 
 
@@ -20,6 +21,7 @@ def worker(
 ) -> None:
     """Run one worker; as many as there are partitions may share the work."""
     settings = read_settings()
+    first_scorecard(settings)  # what is wrong with the overrides, before anything begins
     asyncio.run(_check(settings))
     _log_to_stderr(logging.INFO if verbose else logging.WARNING)
     from streams.app import run_worker  # noqa: PLC0415 - Faust is slow to import

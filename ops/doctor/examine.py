@@ -20,6 +20,7 @@ from ops.doctor.installation import (
     unreadable_installation,
 )
 from ops.doctor.kafka_facts import KafkaFacts
+from ops.doctor.overrides import check_overrides
 from ops.doctor.permissions import (
     check_kafka_permissions,
     check_redis_permissions,
@@ -149,6 +150,9 @@ def _judged(
         yield check_installation(settings, installation, group)
         if not isinstance(kafka, PipelineError):
             yield from _judged_together(settings, kafka, there, remedies)
+    wished = check_overrides(settings)
+    if wished is not None:
+        yield wished
     yield from _judged_clocks(settings, role, kafka, there)
     yield from _judged_permissions(settings, role, kafka, there, remedies)
     yield check_libraries(installed())

@@ -210,4 +210,5 @@ def key_patterns(keys: Keys) -> Iterator[str]:
     tag = "{*}:" if keys.cluster else ""
     for family in ("customer", "partition", "outbox", "due", "erased", "rebuild"):
         yield f"{keys.prefix}{tag}{family}:*"
-    yield from (keys.installation, keys.scorecards, keys.current_scorecard, keys.rebuilt)
+    yield from (keys.installation, keys.scorecards, keys.current_scorecard)
+    yield from (keys.learning, keys.rebuilt)

@@ -44,6 +44,8 @@ CALLS = {
     "found": ({"partitions": "4"},),
     "scorecards": (),
     "current_scorecard": (),
+    "save_learning": (b"{}",),
+    "learning": (),
 }
 
 
@@ -198,6 +200,7 @@ async def test_everything_a_store_writes_begins_with_its_prefix(server):
         await store.commit_slice(SliceCommit(0, before, before, ["c"], [CARD], [1.0], b"o"))
         await store.found({"partitions": "1"})
         await store.save_scorecard("v", b"{}", current=True)
+        await store.save_learning(b"{}")
         written = {key.decode() for key in set(admin.scan_iter()) - earlier}
     assert {key.removeprefix(prefix) for key in written} == {
         "customer:c",
@@ -207,6 +210,7 @@ async def test_everything_a_store_writes_begins_with_its_prefix(server):
         "installation",
         "scorecards",
         "scorecard:current",
+        "learning",
     }
     await store.close()
 

@@ -99,6 +99,7 @@ async def test_fresh_store_is_the_beginning_of_everything(store):
     assert await store.installation() == {}
     assert await store.scorecards() == {}
     assert await store.current_scorecard() is None
+    assert await store.learning() is None
 
 
 async def test_acquire_raises_the_epoch_and_names_the_owner_and_keeps_the_rest(store):
@@ -489,6 +490,12 @@ async def test_scorecard_is_kept_for_ever_and_its_version_never_rewritten(store)
     await store.save_scorecard("bootstrap-0", b"other", current=True)
     assert await store.scorecards() == {"bootstrap-0": b'{"n":0}', "fitted-1": ALL_BYTES}
     assert await store.current_scorecard() == "bootstrap-0"
+
+
+async def test_what_the_learner_knows_takes_the_place_of_what_it_knew_before(store):
+    for body in (b"{}", ALL_BYTES):
+        await store.save_learning(body)
+        assert await store.learning() == body
 
 
 async def test_engine_over_either_store_leaves_the_same_bytes_and_messages(store):

@@ -215,7 +215,16 @@ def scorecard(number: int, random: Random) -> Scorecard:
             "lifecycle": LifecycleThresholds(fading=fading, lost=0.25),
             "centroids": tuple((p, f + often, m) for p, f, m in base.centroids),
         }
+        | (RENAMED if number % 3 == 2 else {})
     )
+
+
+# As an operator's overrides leave it; not by chance, which would change what every seed means.
+RENAMED = {
+    "segments": ("VIP", "Loyal", "Champions", "Hibernating"),
+    "default_segments": ("Champions", "Loyal", "At-Risk", "Hibernating"),
+    "offers": ("early-access", None, None, "we-miss-you"),
+}
 
 
 def faults_of(scenario: Scenario, random: Random) -> list[Fault]:

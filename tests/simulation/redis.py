@@ -22,11 +22,12 @@ _DELAY_SECONDS_MAX = 0.02
 _TIMEOUT_SECONDS = 0.5  # after which a client gives up
 _LATE_SECONDS_MAX = 2.0  # how long after that a request may still arrive
 _WRITES = {
-    "acquire", "commit_slice", "forget", "trim_outbox", "found", "save_scorecard", "disturb_timer",
+    "acquire", "commit_slice", "forget", "trim_outbox", "found", "save_scorecard",
+    "save_learning", "disturb_timer",
 }  # fmt: skip
 _READS = {
     "check", "checkpoint", "load_many", "due", "next_due_us", "tombstones", "customers", "outbox",
-    "installation", "scorecards", "current_scorecard",
+    "installation", "scorecards", "current_scorecard", "learning",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from ops.api.routes.customers import remembered
 from ops.api.routes.shared import described
 from ops.api.service import Ask, Needs, answer
 from ops.customers import moment
+from schemas.learning import Learning
 from schemas.scorecard import Scorecard
 from scoring.states import UNKNOWN_US
 
@@ -66,6 +67,9 @@ async def _scorecard(ask: Ask) -> dict[str, Any] | None:
         return None
     card: Scorecard = timeline.card.scorecard
     training = card.training
+    learning = ask.service.watch.learning
+    if learning is not None and learning.version != card.version:
+        learning = None  # it is about another scorecard
     return {
         "version": card.version,
         "family": card.alive.family.value,
@@ -76,6 +80,32 @@ async def _scorecard(ask: Ask) -> dict[str, Any] | None:
         "observed_at": training.observed_at,
         "inertia_per_customer": training.inertia_per_customer,
         "previous_inertia_per_customer": training.previous_inertia_per_customer,
+        "fit": _fit(learning),
+        "shadow": _shadow(learning),
+    }
+
+
+def _fit(learning: Learning | None) -> dict[str, Any] | None:
+    if learning is None or learning.fit is None:
+        return None
+    fit = learning.fit
+    return {
+        "looked_at": fit.looked_at,
+        "inertia_ratio": fit.inertia_ratios[-1],
+        "buyers_excess": fit.excesses[-1] if fit.excesses else None,
+        "drifts": [drift.kind for drift in fit.drifts],
+    }
+
+
+def _shadow(learning: Learning | None) -> dict[str, Any] | None:
+    if learning is None or learning.shadow is None:
+        return None
+    shadow = learning.shadow
+    return {
+        "judged_at": shadow.judged_at,
+        "customers": shadow.customers,
+        "moved": shadow.moved,
+        "gain": shadow.gain,
     }
 
 

@@ -72,6 +72,31 @@ async def test_healthy_installation_passes_every_check(servers):
     )
 
 
+async def test_overrides_are_said_and_what_is_wrong_with_them(servers, tmp_path):
+    servers()
+    file = tmp_path / "overrides.yaml"
+    file.write_text("segments: {Loyal: {name: Regulars, offer: tea}}\nlifecycle: {fading: 0.6}")
+    settings = SETTINGS.model_copy(update={"overrides": file})
+
+    async def said():
+        (found,) = [
+            one for one in await examine(settings, Role.WORKER) if one.section == "overrides"
+        ]
+        return found
+
+    found = await said()
+    assert found.verdict is Verdict.OK
+    assert found.found == "Loyal is called Regulars, Loyal is offered tea, fading below 0.6"
+    assert found.values["lifecycle"] == {"fading": 0.6}
+    file.write_text("lifecycle: {fading: 0.1}")
+    found = await said()
+    assert (found.verdict, found.unreachable) == (Verdict.FAIL, False)
+    assert "lifecycle.fading 0.1" in found.found
+    assert found.mends == (Mend("Override lifecycle.lost, too."),)
+    file.write_text("# nothing")
+    assert (await said()).found == "nothing is overridden"
+
+
 async def test_kafka_that_is_away_is_one_line_and_redis_is_still_checked(servers):
     servers(NO_KAFKA)
     found = await examine(SETTINGS, Role.WORKER)

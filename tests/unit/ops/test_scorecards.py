@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from ops.loaders.source import LoadOptions, LoadReport
 from ops.population import Page, Population, file_pages, live_pages
 from ops.scorecards import Comparison, find_scorecard, history_of_scorecards, restoring
 from schemas.errors import ConfigurationError, SourceFileError
+from schemas.learning import Drift, Fit, Learning, Shadow
 from schemas.scorecard import AliveParams, Origin, Scorecard
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.learning import LearningSample
@@ -383,6 +385,164 @@ def test_fit_publishes_if_told_to(everscore):
     card = Scorecard.model_validate_json(found.stdout)
     assert Kafka.told["fitted-2"] == card.model_dump_json().encode()
     assert card.segments == LEARNT.segments
+
+
+# --- the operator's overrides
+
+WISHES = "segments: {Champions: {name: VIP, offer: early-access}}\nhysteresis: 0.1\n"
+
+
+@pytest.fixture
+def wishes(everscore, monkeypatch, tmp_path):
+    """A file of overrides, and settings that name it."""
+    file = tmp_path / "overrides.yaml"
+    file.write_text(WISHES)
+    settings = SETTINGS.model_copy(update={"overrides": file})
+    for module in (commands, fit_command):
+        monkeypatch.setattr(module, "read_settings", lambda: settings)
+    return file
+
+
+def test_fit_publishes_what_is_overridden_already(everscore, wishes):
+    assert everscore("fit", "--k", "4", "--publish", "--quiet").exit_code == 0
+    card = Scorecard.model_validate_json(Kafka.told["fitted-2"])
+    assert card.segments == ("VIP", "Loyal", "At-Risk", "Hibernating")
+    assert card.identities == LEARNT.segments
+    assert (card.offers, card.hysteresis) == (("early-access", None, None, None), 0.1)
+    shown = everscore("scorecard", "show", "fitted-2").stdout
+    assert "Champions is called VIP" in shown
+    assert re.search(r"VIP .* early-access", shown)
+
+
+def test_fit_with_a_wrong_file_says_key_and_value_before_it_begins(everscore, wishes):
+    wishes.write_text("hysteresis: 7")
+    refused = everscore("fit", "--quiet")
+    assert refused.exit_code == Exit.CONFIG
+    assert "hysteresis: 7: Input should be less than 1" in refused.stderr
+
+
+async def test_promoting_the_current_one_renames_its_segments_and_moves_nobody(
+    run, everscore, wishes
+):
+    before = run.hashes()
+    wishes.write_text("segments: {Champions: {name: VIP}}")
+    words = ("scorecard", "promote", "current", "--yes", "--wait", "0")
+    done = await asyncio.to_thread(everscore, *words)
+    assert done.exit_code == 0, done.stderr
+    card = Scorecard.model_validate_json(Kafka.told["fitted-2"])
+    assert (card.segments[0], card.restores) == ("VIP", None)
+    await adopt_newest(run)
+    assert {fields["segment"] for fields in before.values()} >= {b"Champions", b"Loyal"}
+    for customer, after in run.hashes().items():
+        renamed = before[customer]["segment"] == b"Champions"
+        assert after["segment"] == (b"VIP" if renamed else before[customer]["segment"])
+        # Who is called otherwise is told so, once.
+        assert int(after["sequence"]) == int(before[customer]["sequence"]) + renamed
+
+
+async def test_comparison_foretells_who_moves_though_their_segment_is_renamed(run):
+    other = LEARNT.model_copy(
+        update={
+            "segments": ("VIP", "Loyal", "At-Risk", "Hibernating"),
+            "default_segments": LEARNT.segments,
+            "hysteresis": 0.4,  # many stay only because they come from there
+        }
+    )
+    comparison = Comparison(LEARNT, other, run.engine.calendar)
+    for page in await everybody(run):
+        comparison.add(page)
+    await adopt(run, other)
+    after = [fields["segment"].decode() for fields in run.hashes().values()]
+    assert comparison.matrix.sum(axis=0).tolist() == [after.count(name) for name in other.segments]
+
+
+# --- the learner's candidate
+
+
+def learning(version: str = "fitted-1") -> Learning:
+    """As the learner leaves it: a candidate that would move 12 of 200, and a drift found."""
+    at = datetime(1998, 6, 24, tzinfo=UTC)
+    return Learning(
+        version=version,
+        customers=200,
+        fit=Fit(
+            looked_at=at,
+            inertia_per_customer=0.5,
+            inertia_share_at_first=0.2,
+            inertia_ratios=(1.0, 1.13),
+            excesses=(-0.23,),
+            promised_buyers=92.3,
+            actual_buyers=71,
+            over_days=7.0,
+            drifts=(Drift(kind="inertia", at=at),),
+        ),
+        shadow=Shadow(
+            card=OTHER.model_copy(update={"number": 2}),
+            judged_at=at,
+            customers=200,
+            gain=0.021,
+            moved=12,
+            moved_by_parameters=3,
+            moves=((1, 2, 3),) * 4,
+            reason="too little",
+        ),
+    )
+
+
+@pytest.fixture
+async def candidate(run) -> Learning:
+    found = learning()
+    await run.store.save_learning(found.model_dump_json().encode())
+    return found
+
+
+def test_ls_shows_whether_the_scorecard_fits_and_what_its_shadow_would_change(everscore, candidate):
+    text = everscore("scorecard", "ls").stdout
+    assert "1.13 times as much of the spread unexplained" in text
+    assert "71 bought within 7 days, 92 were expected (-23%)" in text
+    assert "Drift of inertia was found at 1998-06-24" in text
+    assert "12 of 200 customers (6.0%) would change segment, inertia falls by 2.1%" in text
+    before, in_use = json.loads(everscore("scorecard", "ls", "--json").stdout)
+    assert before["learning"] is None
+    assert in_use["learning"]["shadow"]["moved"] == 12
+    assert "card" not in in_use["learning"]["shadow"]
+    assert in_use["learning"]["fit"]["drifts"][0]["kind"] == "inertia"
+
+
+def test_show_and_diff_know_the_candidate(everscore, candidate):
+    assert "12 of 200 customers" in everscore("scorecard", "show", "candidate").stdout
+    assert "71 bought within 7 days" in everscore("scorecard", "show", "current").stdout
+    shown = everscore("scorecard", "show", "candidate", "--json").stdout
+    assert Scorecard.model_validate_json(shown) == candidate.shadow.card
+    text = everscore("scorecard", "diff", "current", "candidate", "--quiet").stdout
+    assert f"of {CUSTOMERS} customers" in text
+    assert "would change segment from fitted-1 to candidate" in text
+    assert "12 of 200 customers" in text
+
+
+async def test_candidate_is_promoted_by_hand_and_is_none_any_more(run, everscore, candidate):
+    words = ("scorecard", "promote", "candidate", "--yes", "--wait", "0")
+    done = await asyncio.to_thread(everscore, *words)
+    assert done.exit_code == 0, done.stderr
+    assert Scorecard.model_validate_json(Kafka.told["fitted-2"]) == candidate.shadow.card
+    again = await asyncio.to_thread(everscore, *words)
+    assert again.exit_code == Exit.CONFIG
+    assert "no candidate beside the scorecard in use" in again.stderr
+    assert list(Kafka.told) == ["fitted-1", "fitted-2"]
+
+
+@pytest.mark.parametrize("kept", [None, b"{}", learning("bootstrap-0").model_dump_json().encode()])
+async def test_without_a_candidate_for_the_scorecard_in_use_there_is_nothing_to_promote(
+    run, everscore, kept
+):
+    if kept is not None:
+        await run.store.save_learning(kept)
+    for words in (("promote", "candidate"), ("show", "candidate"), ("diff", "1", "candidate")):
+        refused = await asyncio.to_thread(everscore, "scorecard", *words)
+        assert refused.exit_code == Exit.CONFIG
+        assert "no candidate" in refused.stderr
+    listed = await asyncio.to_thread(everscore, "scorecard", "ls")
+    assert "candidate" not in listed.stdout
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ def test_single_server_keys_are_readable_and_carry_the_prefix():
     assert keys.installation == "eu:installation"
     assert keys.scorecards == "eu:scorecards"
     assert keys.current_scorecard == "eu:scorecard:current"
+    assert keys.learning == "eu:learning"
 
 
 def test_cluster_keys_of_one_partition_have_it_as_their_hash_tag():

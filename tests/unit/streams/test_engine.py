@@ -497,6 +497,19 @@ async def test_second_worker_takes_the_bootstrap_scorecard_as_the_first_one_kept
     assert engine.owned[0].timeline.card.scorecard.hysteresis == 0.1
 
 
+async def test_bootstrap_scorecard_is_overridden_and_a_second_worker_needs_no_file(tmp_path):
+    store, file = MemoryStore(), tmp_path / "overrides.yaml"
+    file.write_text("segments: {Loyal: {name: Regulars}}")
+    first = await engine_of(store, overrides=file)
+    committed = await first.process(TOPIC, 0, log(value_of("a")))
+    assert "Regulars" in {body["current"] for body in bodies(committed)}
+    (card,) = [one.value for one in committed.messages if one.topic == "scorecards"]
+    assert json.loads(card)["segments"][1] == "Regulars"
+    file.unlink()
+    second = await engine_of(store)
+    assert second.owned[0].timeline.card.scorecard.segments[1] == "Regulars"
+
+
 async def test_adopted_scorecard_is_in_the_checkpoint_and_outlives_the_worker():
     store = MemoryStore()
     engine = await engine_of(store)

@@ -1,168 +1,209 @@
-"""The learner's sample: the customers with the lowest ranks, whatever order they are reported in."""
+"""The learner: when it looks and learns, what becomes of a candidate, and what it leaves behind."""
 
 from __future__ import annotations
 
-import random
+import asyncio
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from schemas.learning import Learning
+from schemas.scorecard import AliveParams, Origin, SpendParams
+from scoring.bootstrap import bootstrap_scorecard
 from streams.homes import sample_rank
-from streams.learner import Learner, SampleKeeper, learning_options
-from streams.samples import Sample, decode_sample, encode_sample
+from streams.learner import Learner, learning_options
+from streams.samples import Sample, encode_sample
 from streams.settings import Settings
+from tests.support.learner_walk import inline
+from tests.support.synthetic import draw
+
+US_PER_DAY = 86_400_000_000
+ALIVE = AliveParams(r=0.7, alpha_days=70.0, a=0.6, b=1.4)
+SPEND = SpendParams(p=6.0, q=4.0, v=15.0)
+CUSTOMERS = 1_500
 
 
-def report(number: int, frequency: int = 0, clock_us: int = 0, rank: float | None = None) -> bytes:
-    customer_id = f"c{number}"
-    found = sample_rank(customer_id) if rank is None else rank
-    return encode_sample(Sample(customer_id, found, frequency, 10, 20, 1.5, clock_us))
+def told(learner: Learner, alive: AliveParams = ALIVE, day_more: int = 0, seed: int = 3) -> None:
+    """Report customers drawn from a model, the same ids each time."""
+    customers, day = draw(alive, SPEND, CUSTOMERS, 700, seed)
+    clock_us = (day + day_more) * US_PER_DAY
+    columns = (customers.frequency, customers.first_day, customers.last_day)
+    for number, (x, first, last, value) in enumerate(
+        zip(
+            *(column.tolist() for column in columns), customers.monetary_value.tolist(), strict=True
+        )
+    ):
+        name = f"c{number}"
+        sample = Sample(
+            name, sample_rank(name), x, first + day_more, last + day_more, value, clock_us
+        )
+        learner.keeper.report(None, encode_sample(sample))
 
 
-def kept(keeper: SampleKeeper) -> set[str]:
-    return set(keeper._samples)
+def settings(**changes) -> Settings:
+    return Settings(_env_file=None, **changes)
 
 
-def lowest(numbers, count: int) -> set[str]:
-    return set(sorted((f"c{number}" for number in numbers), key=sample_rank)[:count])
+@pytest.fixture(scope="module")
+def first():
+    """The first scorecard that is learnt from them."""
+    learner = Learner(settings(), compute=inline)
+    told(learner)
+    attempt = asyncio.run(learner.attempt(bootstrap_scorecard()))
+    assert attempt is not None
+    return attempt
 
 
-def columns_of(keeper: SampleKeeper):
-    columns = keeper.columns()
-    return [
-        getattr(columns, name).tolist()
-        for name in ("frequency", "first_day", "last_day", "monetary_value")
-    ]
+def watching(first, **changes) -> Learner:
+    """A learner that has looked once at the first scorecard in use, and is to learn again at once."""
+    learner = Learner(settings(**changes), compute=inline)
+    told(learner)
+    learner.resume(
+        first.learning.model_copy(update={"version": "fitted-1"}).model_dump_json().encode()
+    )
+    return learner
 
 
-def test_all_are_kept_until_the_sample_is_full():
-    keeper = SampleKeeper(10)
-    for number in range(10):
-        keeper.report(None, report(number))
-    assert len(keeper) == 10
+def test_first_candidate_is_promoted_whatever_it_gains(first):
+    assert first.promoted is not None
+    assert (first.promoted.version, first.promoted.origin) == ("fitted-1", Origin.FITTED)
+    assert first.reasons == ("the first one that was learnt",)
+    assert first.learning.version == "bootstrap-0"
+    assert first.learning.fit is None  # nothing was learnt that could fit
 
 
-@given(st.lists(st.integers(0, 60), max_size=120), st.integers(1, 20))
-def test_those_with_the_lowest_ranks_are_kept(numbers, size):
-    keeper = SampleKeeper(size)
-    for number in numbers:
-        keeper.report(None, report(number))
-    assert kept(keeper) == lowest(set(numbers), size)
+async def test_process_of_its_own_comes_to_the_same(first):
+    learner = Learner(settings())
+    told(learner)
+    try:
+        attempt = await learner.attempt(bootstrap_scorecard())
+        assert attempt.promoted == first.promoted
+        told(learner, day_more=7)
+        looked = await learner.attempt(first.promoted)
+    finally:
+        learner.stop()
+    assert looked.learning.fit.inertia_ratios == (1.0,)
 
 
-@given(st.sets(st.integers(0, 200), max_size=60), st.integers(1, 20), st.randoms())
-def test_order_of_reports_does_not_matter(numbers, size, shuffled):
-    keepers = [SampleKeeper(size), SampleKeeper(size)]
-    order = sorted(numbers)
-    for keeper in keepers:
-        for number in order:
-            keeper.report(None, report(number, frequency=number, clock_us=number))
-        shuffled.shuffle(order)
-    assert columns_of(keepers[0]) == columns_of(keepers[1])
-    assert keepers[0].clock_us == keepers[1].clock_us
+async def test_candidate_that_gains_little_stays_a_shadow_with_its_changes_counted(first):
+    learner = watching(first)
+    attempt = await learner.attempt(first.promoted)
+    assert attempt.promoted is None
+    shadow = attempt.learning.shadow
+    assert attempt.learning.version == "fitted-1"
+    assert (shadow.customers, sum(map(sum, shadow.moves))) == (CUSTOMERS, CUSTOMERS)
+    off_diagonal = CUSTOMERS - int(np.trace(np.array(shadow.moves)))
+    assert shadow.moved == off_diagonal < 0.05 * CUSTOMERS
+    assert shadow.gain < 0.03
+    assert "a shadow" in attempt.reasons[0]
+    assert Learning.model_validate_json(attempt.learning.model_dump_json()) == attempt.learning
+    assert await learner.attempt(first.promoted) is None  # until a week has passed
 
 
-def test_kept_customers_are_a_fair_draw_of_all():
-    keeper = SampleKeeper(2_000)
-    for number in range(20_000):
-        keeper.report(None, report(number, frequency=number))
-    numbers = keeper.columns().frequency
-    assert len(numbers) == 2_000
-    by_fifth = np.bincount(numbers // 4_000)
-    # 400 ± 5 standard deviations of 18; the same ids every time.
-    assert np.abs(by_fifth - 400).max() < 90
+async def test_candidate_whose_parameters_move_enough_is_promoted(first):
+    changed = ALIVE.model_copy(update={"alpha_days": 20.0, "a": 1.2})
+    learner = watching(first)
+    told(learner, changed, seed=4)
+    attempt = await learner.attempt(first.promoted)
+    assert attempt.promoted is not None
+    assert attempt.learning.shadow.moved_by_parameters > 0.05 * CUSTOMERS
+    assert attempt.promoted.segments == first.promoted.segments
 
 
-def test_customer_reported_again_is_as_last_reported_and_still_counted_once():
-    keeper = SampleKeeper(3)
-    for frequency in (1, 2, 7):
-        keeper.report(None, report(5, frequency))
-    assert len(keeper) == 1
-    assert keeper.columns().frequency.tolist() == [7]
+async def test_gate_that_nothing_passes_leaves_the_same_candidate_a_shadow(first):
+    changed = ALIVE.model_copy(update={"alpha_days": 20.0, "a": 1.2})
+    learner = watching(first, learn_gain_min=0.99, learn_moves_min=1.0)
+    told(learner, changed, seed=4)
+    attempt = await learner.attempt(first.promoted)
+    assert attempt.promoted is None
+    assert attempt.learning.shadow.moved > 0
 
 
-@pytest.mark.parametrize("raw", [b"{}", b"", b"[]", b'["c", 0.5]', b"\xff", b"null"])
-def test_record_that_is_no_sample_is_left_aside(raw):
-    keeper = SampleKeeper(3)
-    keeper.report(None, report(1))
-    keeper.report(None, raw)
-    assert len(keeper) == 1
+async def test_shadow_is_judged_again_at_each_look_and_promoted_once_it_is_worth_it(first):
+    never = watching(first, learn_gain_min=0.99, learn_moves_min=1.0)
+    await never.attempt(first.promoted)  # has a shadow now, of no great use
+    shadow = never._shadow
+    changed = ALIVE.model_copy(update={"alpha_days": 20.0, "a": 1.2})
+    learner = watching(first, learn_interval_days=10_000)
+    await learner.attempt(first.promoted)
+    # One that was learnt from what customers are going to do:
+    ahead = Learner(settings(), compute=inline)
+    told(ahead, changed, seed=4)
+    worthy = (await ahead.attempt(bootstrap_scorecard())).promoted
+    learner._shadow = shadow.model_copy(update={"card": worthy})
+    assert await learner.attempt(first.promoted) is None
+    told(learner, changed, day_more=7, seed=4)
+    attempt = await learner.attempt(first.promoted)
+    assert attempt.promoted == worthy
+    assert attempt.learning.shadow.judged_at > shadow.judged_at
 
 
-def test_customer_pushed_out_stays_out_and_may_be_reported_again():
-    keeper = SampleKeeper(1)
-    keeper.report(None, report(1, rank=0.5))
-    keeper.report(None, report(2, rank=0.25))
-    keeper.report(None, report(1, rank=0.5))
-    keeper.report(None, report(3, rank=0.25))  # a tie: the first stays
-    assert kept(keeper) == {"c2"}
+async def test_scorecard_that_somebody_else_published_leaves_no_shadow_of_the_one_before(first):
+    learner = watching(first, learn_interval_days=10_000)
+    assert (await learner.attempt(first.promoted)).learning.shadow is not None
+    told(learner, day_more=1)
+    other = first.promoted.model_copy(update={"number": 2})
+    attempt = await learner.attempt(other)
+    assert attempt.learning.version == "fitted-2"
+    assert attempt.learning.shadow is None
+    assert attempt.learning.fit.inertia_ratios == (1.0,)
 
 
-def test_clock_is_the_latest_reported_even_by_those_not_kept():
-    keeper = SampleKeeper(1)
-    keeper.report(None, report(1, rank=0.1, clock_us=50))
-    keeper.report(None, report(2, rank=0.9, clock_us=70))
-    keeper.report(None, report(1, rank=0.1, clock_us=60))
-    assert kept(keeper) == {"c1"}
-    assert keeper.clock_us == 70
+async def test_successor_goes_on_with_shadow_and_looks(first):
+    learner = watching(first, learn_interval_days=10_000)
+    left = (await learner.attempt(first.promoted)).learning
+    successor = Learner(settings(learn_interval_days=10_000), compute=inline)
+    successor.resume(left.model_dump_json().encode())
+    successor._next_lesson_us = 2**62
+    told(successor, day_more=7)
+    found = (await successor.attempt(first.promoted)).learning
+    assert found.shadow.card == left.shadow.card
+    assert len(found.fit.inertia_ratios) == 2
 
 
-def test_erased_customer_is_forgotten_and_makes_room():
-    keeper = SampleKeeper(2)
-    keeper.report(None, report(1, rank=0.1))
-    keeper.report(None, report(2, rank=0.2))
-    keeper.report(b"c1", None)
-    keeper.report(b"nobody", None)
-    assert kept(keeper) == {"c2"}
-    keeper.report(None, report(3, rank=0.3))
-    keeper.report(None, report(4, rank=0.4))
-    assert kept(keeper) == {"c2", "c3"}
+@pytest.mark.parametrize("kept", [None, b"{", b"{}"])
+def test_what_a_successor_cannot_read_is_forgotten(kept):
+    learner = Learner(settings(), compute=inline)
+    learner.resume(kept)
+    assert learner._shadow is None
 
 
-def test_cleared_keeper_forgets_everyone_and_serves_again():
-    keeper = SampleKeeper(2)
-    for number in range(5):
-        keeper.report(None, report(number))
-    keeper.clear()
-    assert len(keeper) == 0
-    for number in range(5, 9):
-        keeper.report(None, report(number))
-    assert kept(keeper) == lowest(range(5, 9), 2)
+async def test_promise_is_kept_until_enough_buyers_were_due_and_then_compared(first):
+    learner = watching(first, learn_interval_days=10_000, learn_look_days=1.0)
+    await learner.attempt(first.promoted)
+    told(learner, day_more=1)
+    one = (await learner.attempt(first.promoted)).learning.fit
+    assert one.promised_buyers is None  # in a day some ten of 1,500
+    told(learner, day_more=40)
+    other = (await learner.attempt(first.promoted)).learning.fit
+    assert other.over_days == pytest.approx(40.0)
+    assert other.promised_buyers > 50
+    # `told` moves everybody's last purchase on with the clock: all of them "bought".
+    assert other.actual_buyers == CUSTOMERS
+    assert other.excesses[-1] == pytest.approx(CUSTOMERS / other.promised_buyers - 1)
+    assert [one.kind for one in other.drifts] == ["calibration"]
 
 
-def test_columns_are_by_rank_and_whole_numbers_stay_whole():
-    keeper = SampleKeeper(5)
-    for number, rank in ((1, 0.3), (2, 0.1), (3, 0.2)):
-        keeper.report(None, report(number, frequency=number, rank=rank))
-    columns = keeper.columns()
-    assert columns.frequency.tolist() == [2, 3, 1]
-    assert columns.frequency.dtype == columns.first_day.dtype == np.int64
-    assert columns.monetary_value.dtype == np.float64
-    assert len(columns) == 3
+async def test_drift_leads_to_a_lesson_before_it_is_due(first):
+    learner = watching(first, learn_interval_days=10_000)
+    await learner.attempt(first.promoted)
+    told(learner, day_more=40)
+    attempt = await learner.attempt(first.promoted)
+    assert attempt.reasons[0] == "calibration has drifted under fitted-1"
+    assert len(attempt.reasons) == 2
 
 
-def test_sample_is_read_back_as_written():
-    sample = Sample("Zoë", 0.1 + 0.2, 2**40, -5, 3, -1.25, -(2**62))
-    assert decode_sample(encode_sample(sample)) == sample
-    with pytest.raises(msgspec.MsgspecError):
-        decode_sample(b'{"customer_id": 1}')
-
-
-async def test_nothing_is_learnt_before_anyone_is_reported_or_before_the_next_lesson_is_due():
-    learner = Learner(Settings(_env_file=None))
-    card: object = object()  # never looked at
-    assert await learner.attempt(card) is None
-    learner.keeper.report(None, report(1, clock_us=5))
-    learner._next_lesson_us = 6
-    assert await learner.attempt(card) is None
-    learner.stop()
+async def test_nothing_is_done_before_anyone_is_reported_or_it_is_time(first):
+    learner = Learner(settings(), compute=inline)
+    assert await learner.attempt(first.promoted) is None
+    told(learner)
+    learner._next_lesson_us = learner._next_look_us = 2**62
+    learner._version = "fitted-1"
+    assert await learner.attempt(first.promoted) is None
 
 
 def test_options_of_learning_are_those_of_the_settings():
@@ -173,13 +214,14 @@ def test_options_of_learning_are_those_of_the_settings():
     assert (options.lifecycle.fading, options.lifecycle.lost) == (0.4, 0.1)
 
 
-def test_random_reports_leave_no_more_in_memory_than_the_limit():
-    keeper = SampleKeeper(50)
-    generator = random.Random(7)
-    for _ in range(5_000):
-        keeper.report(None, report(generator.randrange(1_000)))
-        assert len(keeper) <= 50
-        assert len(keeper._highest) == len(keeper)
+def test_file_of_overrides_that_became_unreadable_leaves_what_it_said_before(tmp_path, caplog):
+    file = tmp_path / "overrides.yaml"
+    file.write_text("hysteresis: 0.2")
+    learner = Learner(Settings(_env_file=None, overrides=file))
+    assert learner._read_overrides().hysteresis == 0.2
+    file.write_text("hysteresis: much")
+    assert learner._read_overrides().hysteresis == 0.2
+    assert "hysteresis: 'much'" in caplog.text
 
 
 def test_learning_process_ends_with_a_worker_that_was_killed():
