@@ -19,6 +19,7 @@ from scoring.alive import (
 )
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
+from scoring.changes import KINDS
 from scoring.events import Events
 from scoring.one import One, lifecycle_name, margin_of_one, rfm_of_one, settle
 from scoring.one_alive import OneAlive
@@ -110,10 +111,12 @@ def test_silence_does_to_one_what_it_does_to_many(drawn, days: int | None) -> No
     expected = advance(states, Events.none(), now_us, timeline, calendar)
     steps: list[list[tuple[int, bool, object, object]]] = [[] for _ in range(CUSTOMERS)]
     for block in expected.changes.blocks:
-        for row, before, after, at in zip(
-            block.rows, block.previous, block.current, block.numbers["as_of_us"], strict=True
+        names, instants = block.labels.names, block.numbers["as_of_us"]
+        for row, kind, before, after, at in zip(
+            block.rows, block.kinds, block.previous, block.current, instants, strict=True
         ):
-            steps[row].append((int(at), block.kind is ChangeType.SEGMENT, before, after))
+            of_segment = KINDS[kind] is ChangeType.SEGMENT
+            steps[row].append((int(at), of_segment, names[before], names[after]))
     for row in range(CUSTOMERS):
         one = One.of(states.numbers, row)
         assert [tuple(step) for step in settle(one, now_us, timeline.card, calendar)] == steps[row]
