@@ -1,31 +1,42 @@
 """One customer as of any moment, for the people and services that ask.
 
 Owns what is said of a customer; `ops.lookup` finds them. What silence has done since the last event
-but no sweep has committed yet is computed by the same rules, so an answer is never stale.
+but no sweep has committed yet is computed by the same `advance`, so an answer is never stale.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from math import isnan
 from typing import Any
 
 import numpy as np
 
+from schemas.change import ChangeType
 from schemas.transaction import LAST_US
+from scoring.advance import advance
 from scoring.alive import prob_alive
 from scoring.business_calendar import BusinessCalendar
+from scoring.changes import KINDS
+from scoring.events import Events
 from scoring.ledger import DayEntry, unpack_days
-from scoring.one import One, lifecycle_name, margin_of_one, rfm_of_one, settle
-from scoring.review import silence_days, t_x_days
-from scoring.states import NEVER_US, UNKNOWN_US, Numbers, States
+from scoring.review import (
+    LIFECYCLES,
+    UNITS_PER_MAJOR,
+    age_days,
+    monetary_value,
+    silence_days,
+    t_x_days,
+)
+from scoring.states import NEVER_US, NUMBERS, UNKNOWN_US, Numbers, States
+from scoring.telling import tell
 from scoring.timeline import Card, Timeline
 from scoring.value import value_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US_PER_DAY = 86_400_000_000
+_NAMES = NUMBERS.names or ()
 
 
 def moment(instant_us: int) -> datetime | None:
@@ -50,64 +61,40 @@ class Customer:
 
     Parameters
     ----------
-    customer_id : str
-    one : One
-        Brought up to `as_of_us`, on the scorecard in use; becomes this object's own.
-    days : bytes
-        Their packed days.
+    states : States
+        One row, brought up to `as_of_us`.
     as_of_us : int
         Microseconds since 1970 UTC.
     """
 
     def __init__(
-        self,
-        customer_id: str,
-        one: One,
-        days: bytes,
-        as_of_us: int,
-        timeline: Timeline,
-        calendar: BusinessCalendar,
+        self, states: States, as_of_us: int, timeline: Timeline, calendar: BusinessCalendar
     ) -> None:
-        self.customer_id = customer_id
-        self.one = one
+        self.customer_id = states.customer_ids[0]
         self.card: Card = timeline.card
-        self._days = days
+        self._states = states
+        self._timeline = timeline
         self._calendar = calendar
         self._foreseen: list[Foreseen] | None = None
-        one.as_of_us = max(as_of_us, one.as_of_us)
-        self._day = calendar.days_at_one(one.as_of_us)
+        self.numbers: Numbers = states.numbers.copy()
+        self.numbers["as_of_us"] = max(as_of_us, int(states.numbers["as_of_us"][0]))
         if self.scored:
-            one.prob_alive = self.card.one_alive.prob_alive(
-                one.frequency, one.t_x_days, self._day - one.first_day
+            row = self.numbers
+            self.numbers["prob_alive"] = prob_alive(
+                row["frequency"], t_x_days(row), age_days(row, calendar), self.card.alive
             )
-
-    @classmethod
-    def of(
-        cls,
-        states: States,
-        row: int,
-        as_of_us: int,
-        timeline: Timeline,
-        calendar: BusinessCalendar,
-    ) -> Customer:
-        """One of many."""
-        one, days = One.of(states.numbers, row), states.days[row]
-        return cls(states.customer_ids[row], one, days, as_of_us, timeline, calendar)
+        # An array gives its values one by one at a price.
+        self.plain: dict[str, Any] = dict(zip(_NAMES, self.numbers[0].item(), strict=True))
 
     @property
     def scored(self) -> bool:
         """Whether a purchase day is left to score."""
-        return self.one.frequency >= 0
-
-    @cached_property
-    def numbers(self) -> Numbers:
-        """The same as an array of one row."""
-        return self.one.numbers()
+        return bool(self.numbers["frequency"][0] >= 0)
 
     @property
     def purchase_days(self) -> list[DayEntry]:
         """Days with a purchase that was not cancelled, ascending."""
-        return [entry for entry in unpack_days(self._days) if entry.is_purchase_day]
+        return [entry for entry in unpack_days(self._states.days[0]) if entry.is_purchase_day]
 
     def _prob_alive_at(self, instants_us: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         row = self.numbers
@@ -170,63 +157,71 @@ class Customer:
 
     def _look_ahead(self) -> list[Foreseen]:
         # What has no name in the calendar comes too late to be told.
-        steps = settle(self.one.copy(), LAST_US, self.card, self._calendar)
+        step = advance(self._states, Events.none(), LAST_US, self._timeline, self._calendar)
         return [
             Foreseen(
-                _EPOCH + timedelta(microseconds=step.at_us),
-                "segment" if step.of_segment else "lifecycle",
-                step.previous,
-                step.current,
+                _EPOCH + timedelta(microseconds=as_of_us),
+                "segment" if KINDS[kind] is ChangeType.SEGMENT else "lifecycle",
+                block.labels.names[previous],
+                block.labels.names[current],
             )
-            for step in steps
+            for block in step.changes.blocks
+            for as_of_us, kind, previous, current in zip(
+                block.numbers["as_of_us"].tolist(),
+                block.kinds.tolist(),
+                block.previous.tolist(),
+                block.current.tolist(),
+                strict=True,
+            )
         ]
 
     def profile(self) -> dict[str, Any]:
         """Everything that `lookup` shows, plain values with units in their names."""
-        one, card = self.one, self.card
-        monetary_value = one.monetary_value
+        row, card, numbers = self.plain, self.card, self.numbers
         profile: dict[str, Any] = {
             "customer_id": self.customer_id,
-            "as_of": moment(one.as_of_us),
-            "segment": card.names[one.segment],
-            "segment_since": moment(one.segment_since_us),
+            "as_of": moment(row["as_of_us"]),
+            "segment": card.segment_names[row["segment"]],
+            "segment_since": moment(row["segment_since_us"]),
             "lifecycle": self.lifecycle,
-            "first_purchase_at": moment(one.first_at_us),
-            "last_purchase_at": moment(one.last_at_us),
-            "frequency": max(one.frequency, 0),
-            "monetary_value": monetary_value,
-            "monetary_total": one.purchase_units / 10_000,
-            "refund_total": one.refund_units / 10_000,
-            "sequence": one.sequence,
+            "first_purchase_at": moment(row["first_at_us"]),
+            "last_purchase_at": moment(row["last_at_us"]),
+            "frequency": max(row["frequency"], 0),
+            "monetary_value": float(monetary_value(numbers)[0]),
+            "monetary_total": row["purchase_units"] / UNITS_PER_MAJOR,
+            "refund_total": row["refund_units"] / UNITS_PER_MAJOR,
+            "sequence": row["sequence"],
             "scorecard": card.version,
         }
         if self.scored:
-            age, silence = self._day - one.first_day, self._day - one.last_day
-            recency, frequency, monetary = rfm_of_one(one, silence, monetary_value, card)
-            distance, nearest = margin_of_one(one, monetary_value, card)
+            told = tell(numbers, card, self._calendar)
+            recency, frequency, monetary = map(int, str(told.rfm[0]))
             profile |= {
-                "t_x_days": one.last_day - one.first_day,
-                "age_days": age,
-                "silence_days": silence,
-                "prob_alive": one.prob_alive,
-                **self._value(age, monetary_value),
+                "t_x_days": row["last_day"] - row["first_day"],
+                "age_days": float(age_days(numbers, self._calendar)[0]),
+                "silence_days": float(silence_days(numbers, self._calendar)[0]),
+                "prob_alive": row["prob_alive"],
+                **self._value(),
                 "rfm": {"recency": recency, "frequency": frequency, "monetary": monetary},
-                "margin": {"segment": nearest, "distance": distance},
+                "margin": {
+                    "segment": card.segment_names[told.beyond[0]],
+                    "distance": float(told.distance[0]),
+                },
             }
         profile["next_changes"] = [
             {"at": step.at, "kind": step.kind, "current": step.current} for step in self.foreseen()
         ]
         return profile
 
-    def _value(self, age_days: float, monetary_value: float) -> dict[str, float | None]:
+    def _value(self) -> dict[str, float | None]:
         """What to expect of the customer; no money where the scorecard has no spend model."""
-        one = self.one
+        row = self.numbers
         value = value_of(
-            np.array([one.frequency]),
-            np.array([float(one.t_x_days)]),
-            np.array([age_days]),
-            np.array([monetary_value]),
-            np.array([one.prob_alive]),
+            row["frequency"],
+            t_x_days(row),
+            age_days(row, self._calendar),
+            monetary_value(row),
+            row["prob_alive"],
             self.card.scorecard,
         )
         plain = {name: float(column[0]) for name, column in value._asdict().items()}
@@ -234,7 +229,7 @@ class Customer:
 
     def segment_centre(self) -> dict[str, float] | None:
         """The typical customer of this customer's segment."""
-        index = self.one.segment
+        index = self.plain["segment"]
         if index < 0:
             return None
         alive, often, money = self.card.segmenter.raw_centroid(index)
@@ -247,11 +242,12 @@ class Customer:
     @property
     def offer(self) -> str | None:
         """Label of the offer for this customer's segment, if an operator gave it one."""
-        index = int(self.numbers["segment"][0])
+        index = self.plain["segment"]
         offers = self.card.scorecard.offers
         return None if offers is None or index < 0 else offers[index]
 
     @property
     def lifecycle(self) -> str | None:
         """active, fading or lost."""
-        return lifecycle_name(self.one)
+        index = self.plain["lifecycle"]
+        return str(LIFECYCLES[index]) if index >= 0 else None

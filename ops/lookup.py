@@ -18,7 +18,6 @@ from scoring.advance import advance
 from scoring.business_calendar import BusinessCalendar
 from scoring.events import Events
 from scoring.ledger import NO_DAY, pack_days, summarise, unpack_days
-from scoring.one import settle
 from scoring.review import score
 from scoring.states import States
 from scoring.timeline import Timeline
@@ -176,20 +175,12 @@ class Lookup:
         self, customer_id: str, fields: Fields, timeline: Timeline, at_us: int, *, past: bool
     ) -> Customer | None:
         """One customer as of a moment; of the past only if that is asked for."""
-        topics = self.settings.input_topics
-        one, days = decode_one(fields, timeline, topics)
-        before = past and at_us < one.as_of_us
-        if not before and one.card == timeline.current:
-            for _ in settle(one, at_us, timeline.card, self.calendar):
-                pass
-            return Customer(customer_id, one, days, at_us, timeline, self.calendar)
-        # Rare enough to go the way of many.
-        states = decode_rows([customer_id], [fields], timeline, topics)
-        if not before:
-            states = advance(states, Events.none(), at_us, timeline, self.calendar).states
-            return Customer.of(states, 0, at_us, timeline, self.calendar)
-        known = as_known_then(states, at_us, timeline, self.calendar)
-        return None if known is None else Customer.of(known, 0, at_us, timeline, self.calendar)
+        states = decode_one(customer_id, fields, timeline, self.settings.input_topics)
+        if past and at_us < states.numbers["as_of_us"][0]:
+            known = as_known_then(states, at_us, timeline, self.calendar)
+            return None if known is None else Customer(known, at_us, timeline, self.calendar)
+        settled = advance(states, Events.none(), at_us, timeline, self.calendar).states
+        return Customer(settled, at_us, timeline, self.calendar)
 
     async def _of_partition(
         self, partition: int, customer_ids: Sequence[str], wall_us: int, at_us: int | None
@@ -215,9 +206,9 @@ class Lookup:
             if at_us is not None and at_us < states.numbers["as_of_us"][position]:
                 past = as_known_then(states.take(one), at_us, timeline, self.calendar)
                 if past is not None:
-                    found[row] = Customer.of(past, 0, at_us, timeline, self.calendar)
+                    found[row] = Customer(past, at_us, timeline, self.calendar)
             else:
-                found[row] = Customer.of(settled, position, now_us, timeline, self.calendar)
+                found[row] = Customer(settled.take(one), now_us, timeline, self.calendar)
         return found
 
     async def _as_written(self, customer_id: str, fields: Fields) -> Customer:
@@ -232,7 +223,7 @@ class Lookup:
         timeline = Timeline.of(card)
         states = decode_rows([customer_id], [fields], timeline, self.settings.input_topics)
         as_of_us = int(states.numbers["as_of_us"][0])
-        return Customer.of(states, 0, as_of_us, timeline, self.calendar)
+        return Customer(states, as_of_us, timeline, self.calendar)
 
 
 def as_known_then(

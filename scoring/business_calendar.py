@@ -10,10 +10,8 @@ and every microsecond has a civil day of its own. `instant_of` is therefore the 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from math import ceil
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -83,9 +81,6 @@ class BusinessCalendar:
         # where they go forward, nothing is read until the next offset begins.
         ends = np.append(self._starts_us[1:], np.inf) + self._offsets_us
         self._civil_ends_us = np.maximum.accumulate(ends)
-        self._starts: list[float] = self._starts_us.tolist()
-        self._offsets: list[float] = self._offsets_us.tolist()
-        self._civil_ends: list[float] = self._civil_ends_us.tolist()
 
     @property
     def offsets(self) -> Offsets:
@@ -123,32 +118,6 @@ class BusinessCalendar:
             period = np.searchsorted(self._civil_ends_us, civil_us, side="right")
             instants = np.maximum(civil_us - self._offsets_us[period], self._starts_us[period])
         return np.where(finite, instants.astype(np.int64), _NEVER_US)
-
-    def days_at_one(self, instant_us: int) -> float:
-        """`days_at` of one instant, the same number at a tenth of the cost.
-
-        >>> BusinessCalendar("Asia/Kolkata").days_at_one(18 * 3600 * 10**6 + 1800 * 10**6)
-        1.0
-        """
-        period = 0 if self._fixed else bisect_right(self._starts, instant_us, lo=1) - 1
-        return (instant_us + self._offsets[period]) / _US_PER_DAY
-
-    def instant_of_one(self, civil_day: float) -> int:
-        """`instant_of` of one civil moment, likewise.
-
-        >>> calendar = BusinessCalendar("Asia/Kolkata")
-        >>> calendar.instant_of_one(1.0), calendar.instant_of_one(float("inf")) == 2**63 - 1
-        (66600000000, True)
-        """
-        if not civil_day < _DAYS_MAX:
-            return int(_NEVER_US)
-        civil_us = float(ceil(civil_day * _US_PER_DAY))
-        civil_us -= (civil_us - 1.0) / _US_PER_DAY >= civil_day
-        civil_us += civil_us / _US_PER_DAY < civil_day
-        if self._fixed:
-            return int(civil_us - self._offsets[0])
-        period = bisect_right(self._civil_ends, civil_us)
-        return int(max(civil_us - self._offsets[period], self._starts[period]))
 
     def _offsets_at(self, instants_us: IntArray) -> FloatArray:
         period = np.searchsorted(self._starts_us[1:], instants_us, side="right")

@@ -17,11 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.scorecard import Scorecard
-from scoring.one_segmenter import ROUNDING, OneSegmenter
 from scoring.states import NONE
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+# E is of the order of 1 and rounding moves it by less than 1e-12 at its crossing. Without this, a
+# customer on a border without hysteresis would cross it for ever; more would blur the border itself.
+_ROUNDING = 1e-9
 
 
 def log_features(
@@ -95,18 +98,6 @@ class Segmenter:
         u = self._centroids[:, 0]
         self._slope = 2 * (u[None, :] - u[:, None])
 
-    def one(self) -> OneSegmenter:
-        """The same for one customer at a time."""
-        return OneSegmenter(
-            mean=self._mean.tolist(),
-            scale=self._scale.tolist(),
-            twice_centroids=(2 * self._centroids).tolist(),
-            squares=self._squares.tolist(),
-            margin=self._margin.tolist(),
-            twice_apart=self._twice_apart.tolist(),
-            slope=self._slope.tolist(),
-        )
-
     @property
     def tables(self) -> Tables:
         """For those who do the same arithmetic elsewhere."""
@@ -159,7 +150,7 @@ class Segmenter:
         for _ in self.names:
             excess = self._excess(closeness, segment)
             best = excess.argmax(axis=1)
-            moving = _of_each(excess, best) > ROUNDING
+            moving = _of_each(excess, best) > _ROUNDING
             if not moving.any():
                 break
             segment = np.where(moving, best, segment)
@@ -180,7 +171,7 @@ class Segmenter:
         """
         closeness = self._closeness(z)
         excess = closeness[:, None, :] - closeness[:, :, None] - self._margin
-        possible = (excess <= ROUNDING).all(axis=2)
+        possible = (excess <= _ROUNDING).all(axis=2)
         others = possible & (np.arange(len(self.names)) != excluded[:, None])
         possible = np.where(others.any(axis=1)[:, None], others, possible)
         nearest: IntArray = np.where(possible, closeness, -np.inf).argmax(axis=1)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from schemas.scorecard import Scorecard
-from scoring.one_alive import OneAlive
 from scoring.segments import Segmenter
 from scoring.states import NONE, UNKNOWN_US
 
@@ -32,11 +31,6 @@ class Card:
         )
         # Indexed by segment; index NONE is the last element: no segment, no name.
         self.segment_names = np.array([*scorecard.segments, None], dtype=object)
-        # For one customer at a time, see `scoring.one`.
-        self.one_alive = OneAlive(scorecard.alive)
-        self.one_segmenter = self.segmenter.one()
-        self.floors = (scorecard.lifecycle.fading, scorecard.lifecycle.lost, float("-inf"))
-        self.names = (*scorecard.segments, None)
         self.labels: Any = None  # of `scoring.changes.labels_of`, once asked for
         self.scorers: dict[str, Any] = {}  # of `scoring.scorers`, by time zone
 

@@ -17,10 +17,9 @@ from scoring import ledger
 from scoring.business_calendar import BusinessCalendar
 from scoring.ledger import RecentIds
 from scoring.moments import rfc3339
-from scoring.one import One
 from scoring.review import LIFECYCLES, monetary_value, t_x_days
 from scoring.segments import FloatArray
-from scoring.states import NEVER_US, NONE, UNKNOWN_US, Numbers, States
+from scoring.states import NEVER_US, NONE, NUMBERS, UNKNOWN_US, Numbers, States
 from scoring.telling import expected_purchases_30d, rfm_of
 from scoring.timeline import Timeline
 from state.fields import FIELDS, SCORE_FIELDS
@@ -180,8 +179,10 @@ def decode_rows(
     return states
 
 
-def decode_one(fields: Fields, timeline: Timeline, topics: Sequence[str]) -> tuple[One, bytes]:
-    """One customer as loaded, and their packed days; as `decode_rows`, at a tenth of the cost.
+def decode_one(
+    customer_id: str, fields: Fields, timeline: Timeline, topics: Sequence[str]
+) -> States:
+    """One customer as loaded: as `decode_rows`, at a tenth of the cost.
 
     Raises
     ------
@@ -192,8 +193,8 @@ def decode_one(fields: Fields, timeline: Timeline, topics: Sequence[str]) -> tup
     known = ledger.summarise(days)
     card = timeline.index_of(fields["scorecard"].decode())
     topic, _, offset = fields["source"].decode().rpartition(":")
-    names = timeline[card].names
-    one = One(
+    names = (*timeline[card].scorecard.segments, None)
+    row = (
         known.frequency,
         known.first_day,
         known.last_day,
@@ -219,7 +220,8 @@ def decode_one(fields: Fields, timeline: Timeline, topics: Sequence[str]) -> tup
         topics.index(topic),
         int(offset),
     )
-    return one, days
+    packed = (np.array([text], dtype=object) for text in (days, recent.previous, recent.current))
+    return States([customer_id], np.array([row], dtype=NUMBERS), *packed)
 
 
 def _index(names: Sequence[str | None], name: str | None) -> int:

@@ -125,10 +125,10 @@ async def profile_of(ask: Ask, customer: Customer) -> dict[str, Any]:
 
 def etag_of(customer: Customer, ask: Ask) -> str:
     """Sequence, last record, scorecard, hour, and how the caller sees it."""
-    one, view = customer.one, ask.view
+    row, view = customer.plain, ask.view
     return (
-        f'W/"{one.sequence}-{one.source_topic}.{one.source_offset}-{customer.card.version}-'
-        f'{one.as_of_us // _SAME_FOR_US}-{view.clear:d}{view.exact:d}"'
+        f'W/"{row["sequence"]}-{row["source_topic"]}.{row["source_offset"]}-{customer.card.version}-'
+        f'{row["as_of_us"] // _SAME_FOR_US}-{view.clear:d}{view.exact:d}"'
     )
 
 
@@ -227,7 +227,7 @@ async def history(ask: MayHistory, customer_id: CustomerIdPath) -> Response:
     """What this API remembers of the changes told of a customer; `complete` says whether it is all."""
     customer = await look_up(ask, customer_id, "history")
     changes = ask.service.changes.of(customer.customer_id)
-    told = customer.one.sequence
+    told = customer.plain["sequence"]
     return answer(
         {
             "customer_id": ask.view.name(customer.customer_id),

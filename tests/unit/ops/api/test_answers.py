@@ -301,5 +301,5 @@ async def test_reader_asks_for_many_whom_they_were_shown(api: Api) -> None:
 
 async def test_change_to_come_too_late_for_the_calendar_is_not_told(api: Api) -> None:
     customer = await api.service.lookup.find("00003", 0)
-    customer.one.next_review_us = LAST_US + 1
+    customer._states.numbers["next_review_us"] = LAST_US + 1
     assert customer.foreseen() == []
