@@ -14,6 +14,7 @@ from scoring._bytes cimport (
     MOMENT,
     Text,
     is_moment,
+    place_of,
     put,
     put_int,
     put_literal,
@@ -55,7 +56,7 @@ cdef inline void put_id(char* at, const unsigned char* digest) noexcept:
 
 
 def write_changes(
-    const Row[::1] numbers,
+    numbers,
     const int64_t[::1] customers,
     list names,
     list names_json,
@@ -87,7 +88,7 @@ def write_changes(
 
     Parameters
     ----------
-    numbers : shape (n,)
+    numbers : structured array of dtype NUMBERS, shape (n,)
         The customers as they stood.
     customers : int64, shape (n,)
         Index of each into `names` (UTF-8) and `names_json` (quoted), which is None if quotes around
@@ -118,7 +119,7 @@ def write_changes(
     all_known : bool
         Whether there is none.
     """
-    cdef Py_ssize_t n = numbers.shape[0], i, longest = 0, room
+    cdef Py_ssize_t n = len(numbers), i, longest = 0, room
     cdef Text* name = NULL
     cdef Text* name_json = NULL
     cdef Text* label = NULL
@@ -146,11 +147,12 @@ def write_changes(
     cdef int64_t number
     cdef int16_t nothing = len(labels) - 1
     cdef Row row
+    cdef const Row* rows = <const Row*> place_of(numbers, n * sizeof(Row))
     cdef bint all_known = True
     for i in range(n):
-        if numbers[i].as_of_us < first_us or numbers[i].next_review_us < first_us:
+        if rows[i].as_of_us < first_us or rows[i].next_review_us < first_us:
             return None
-        all_known &= is_moment(numbers[i].as_of_us)
+        all_known &= is_moment(rows[i].as_of_us)
     found = np.empty(n, dtype=np.int64)
     ends = found
     room = FIXED_CHARS + max(map(len, topics_json)) + 2 * len(version_json)
@@ -172,7 +174,7 @@ def write_changes(
             raise MemoryError()
         at = buffer
         for i in range(n):
-            row = numbers[i]
+            row = rows[i]
             moment = time_at
             if is_moment(row.as_of_us):
                 put_moment(moment, row.as_of_us)

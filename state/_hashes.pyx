@@ -15,6 +15,7 @@ from scoring._bytes cimport (
     MOMENT,
     Text,
     is_moment,
+    place_of,
     put,
     put_digits,
     put_int,
@@ -147,7 +148,7 @@ cdef inline char* put_money(char* at, int64_t units) noexcept:
 
 
 def write_hashes(
-    const Row[::1] numbers,
+    numbers,
     list days,
     list ids_previous,
     list ids_current,
@@ -167,7 +168,7 @@ def write_hashes(
 
     Parameters
     ----------
-    numbers : shape (n,)
+    numbers : structured array of dtype NUMBERS, shape (n,)
     days, ids_previous, ids_current : n packed ledgers and ids, see `scoring.ledger`
     names : fields, in the order of `state.fields.FIELDS`
     segments, lifecycles, topics : UTF-8; the last segment and lifecycle stand for none
@@ -184,7 +185,7 @@ def write_hashes(
     list of n bytes
         What RESTORE takes. None if there is an earlier moment.
     """
-    cdef Py_ssize_t n = numbers.shape[0], i, fixed = FRAME_BYTES, room, longest = 0
+    cdef Py_ssize_t n = len(numbers), i, fixed = FRAME_BYTES, room, longest = 0
     cdef Py_ssize_t none = len(segments) - 1, no_lifecycle = len(lifecycles) - 1
     cdef Text* name = NULL
     cdef Text* segment = NULL
@@ -199,15 +200,16 @@ def write_hashes(
     cdef char* entries = NULL  # what stands in every hash, as it stands there
     cdef char* at
     cdef char number[VALUE_CHARS]
+    cdef const Row* rows = <const Row*> place_of(numbers, n * sizeof(Row))
     cdef Row row
     cdef bint scored
     for i in range(n):
         if (
-            unknown_us < numbers[i].first_at_us < first_us
-            or unknown_us < numbers[i].last_at_us < first_us
-            or unknown_us < numbers[i].as_of_us < first_us
-            or unknown_us < numbers[i].segment_since_us < first_us
-            or unknown_us < numbers[i].next_review_us < first_us
+            unknown_us < rows[i].first_at_us < first_us
+            or unknown_us < rows[i].last_at_us < first_us
+            or unknown_us < rows[i].as_of_us < first_us
+            or unknown_us < rows[i].segment_since_us < first_us
+            or unknown_us < rows[i].next_review_us < first_us
         ):
             return None
     found = []
@@ -230,7 +232,7 @@ def write_hashes(
         at = put_entries(at, lifecycle, len(lifecycles))
         put_entries(at, &card, 1)
         for i in range(n):
-            row = numbers[i]
+            row = rows[i]
             scored = row.frequency >= 0
             at = buffer + FRAME_BYTES + LISTPACK_HEAD
             at = put_whole(put(at, name[0]), row.frequency if scored else 0)
