@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -27,6 +28,14 @@ from tests.support.purchases import Run, cdnow_of
 
 pytestmark = pytest.mark.integration
 SECONDS_MAX = 240
+
+
+@contextmanager
+def ctrl_c_is_heard() -> Iterator[None]:
+    """By what is started here: a shell's background job ignores it, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 async def count(url: str) -> None:
@@ -79,7 +88,7 @@ def test_kept_demo_opens_the_console_before_the_replay_and_ctrl_c_ends_both(
     tmp_path: Path,
 ) -> None:
     log = tmp_path / "demo.log"
-    with log.open("wb") as words:
+    with log.open("wb") as words, ctrl_c_is_heard():
         demo = subprocess.Popen(
             [sys.executable, "-m", "ops.cli.main", "demo", "--keep"],
             cwd=REPOSITORY,
