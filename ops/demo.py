@@ -33,6 +33,8 @@ from streams.access_settings import SECRET_FIELDS
 from streams.settings import Settings
 
 # Small enough that all partitions, and so their clocks, stay close together.
+EXAMPLE_SEGMENT = "At-Risk"
+"""Whom the demo explains: somebody to act upon."""
 _UNREAD_MAX = 8_000
 _LATEST = 8
 _WORKER_STOP_SECONDS = 10.0
@@ -259,9 +261,9 @@ async def conclude(
             sizes[segment] += 1
             numbers = states.numbers[row]
             revenue[segment] += int(numbers["purchase_units"] - numbers["refund_units"])
-            # The one to show: At-Risk, with something still to happen, and the richest history.
+            # The one to show: with something still to happen, and the richest history.
             candidate = (int(numbers["frequency"]), states.customer_ids[row])
-            waiting = segment == "At-Risk" and numbers["next_review_us"] != NEVER_US
+            waiting = segment == EXAMPLE_SEGMENT and numbers["next_review_us"] != NEVER_US
             if waiting and (example is None or candidate > example):
                 example = candidate
     end = max(purchase.occurred_at for purchase in purchases)

@@ -243,7 +243,7 @@ class BatchConsumer(driver.Consumer):
         """Whether to read on: nothing waits, or a backlog does, of which some is read ahead.
 
         What comes while small batches wait is better read with what comes next: each batch is a slice,
-        and a slice costs as much as thirty of its records (`make instructions`).
+        and a slice costs as much as twenty of its records (`make instructions`).
         """
         full = self.transport.read_records_max
         known = [self._partitions[tp] for tp in tps & self._partitions.keys()]

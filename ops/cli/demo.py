@@ -17,7 +17,9 @@ from ops.change_feed import history_of
 from ops.cli.customers import show_explanation
 from ops.cli.stack import fetch_kafka, read_stack_settings
 from ops.cli.support import Exit, command, open_store, out, read_settings, wall_us
+from ops.customers import Customer
 from ops.demo import (
+    EXAMPLE_SEGMENT,
     Outcome,
     Tally,
     WorkerProcess,
@@ -74,10 +76,10 @@ async def demo(
         worker = WorkerProcess(child_environment(settings), folder)
         until.callback(worker.stop)
         address = _open_console(until, settings, folder) if keep else None
-        outcome = await _watch(settings, worker, purchases)
+        outcome, shown = await _watch(settings, worker, purchases)
         out.print(summary(outcome))
-        if outcome.example is not None:
-            await _explain(settings, outcome.example)
+        if shown is not None:
+            await _explain(settings, shown)
         _say_what_next(settings, outcome, stack, address, keep=keep)
         if keep:
             with suppress(asyncio.CancelledError):  # Ctrl-C is how it ends
@@ -149,7 +151,8 @@ async def _watch(
     settings: Settings,
     worker: WorkerProcess,
     purchases: list[SourceTransaction],
-) -> Outcome:
+) -> tuple[Outcome, Customer | None]:
+    """What came of it, and the customer to explain as they were then."""
     tally = Tally(total=len(purchases))
     async with open_store(settings) as store:
         following = asyncio.gather(follow_changes(settings, tally), _report(tally))
@@ -161,8 +164,14 @@ async def _watch(
                 transient=True,
             ):
                 seconds = await replay(store, settings, worker, purchases, tally)
+            while True:  # a lesson that was under way may have scored everybody anew meanwhile
                 await settle(store, settings, worker, tally)
-            return await conclude(store, settings, purchases, tally, seconds)
+                outcome = await conclude(store, settings, purchases, tally, seconds)
+                if outcome.example is None:
+                    return outcome, None
+                shown = await find_customer(store, settings, outcome.example, wall_us())
+                if shown.profile()["segment"] == EXAMPLE_SEGMENT:
+                    return outcome, shown
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -176,11 +185,9 @@ async def _report(tally: Tally) -> None:
         out.print(progress_line(tally), highlight=False)
 
 
-async def _explain(settings: Settings, customer_id: str) -> None:
-    out.print(f"\n[bold]One of them[/] [dim](everscore explain {customer_id})[/]")
-    async with open_store(settings) as store:
-        customer = await find_customer(store, settings, customer_id, wall_us())
-    show_explanation(customer, await history_of(settings, customer_id))
+async def _explain(settings: Settings, customer: Customer) -> None:
+    out.print(f"\n[bold]One of them[/] [dim](everscore explain {customer.customer_id})[/]")
+    show_explanation(customer, await history_of(settings, customer.customer_id))
 
 
 def _say_what_next(
