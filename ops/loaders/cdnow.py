@@ -1,12 +1,14 @@
-"""CDNOW: 69,659 purchases of 23,570 customers, 1997-01-01 to 1998-06-30.
+"""CDNOW: 69,659 purchases of 23,570 customers, 1997-01-01 to 1998-06-30; and every tenth of them.
 
-Owns the layout of `CDNOW_master.txt`, which lies in the lifetimes package, and finding it there.
-Its 255 exact duplicate rows are real purchases and stay distinct; its 80 zero amounts count.
+Owns the layouts of `CDNOW_master.txt` and `CDNOW_sample.txt`, which lie in the lifetimes package, and
+finding them there. The master's 255 exact duplicate rows are real purchases and stay distinct; its 80
+zero amounts count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from importlib.util import find_spec
@@ -16,7 +18,25 @@ from ops.loaders.moments import time_zone, with_offset
 from ops.loaders.source import LoadReport, SourceTransaction, in_time_order
 from schemas.errors import SourceFileError, shown
 
-_COLUMNS = ("customer_id", "date", "number_of_cds", "dollar_value")
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """One of the two files: its name on the command line, where it is shipped, its columns."""
+
+    name: str
+    shipped: str
+    columns: tuple[str, ...]
+
+
+_MASTER = _Layout(
+    "cdnow", "CDNOW_master.txt", ("customer_id", "date", "number_of_cds", "dollar_value")
+)
+_SAMPLE = _Layout(
+    "cdnow-sample",
+    "CDNOW_sample.txt",
+    ("customer_id", "sample_id", "date", "number_of_cds", "dollar_value"),
+)
 
 
 def load_cdnow(
@@ -43,11 +63,33 @@ def load_cdnow(
     SourceFileError
         The file is absent or a line is not `customer_id yyyymmdd number_of_cds dollar_value`.
     """
+    return _load(_MASTER, paths, report, timezone)
+
+
+def load_cdnow_sample(
+    paths: Sequence[Path] = (), *, report: LoadReport, timezone: str = "UTC"
+) -> Iterator[SourceTransaction]:
+    """Read the tenth of CDNOW that the field's papers are about: 6,919 purchases of 2,357 customers.
+
+    As `load_cdnow`; a line is `customer_id sample_id yyyymmdd number_of_cds dollar_value`, and a
+    `transaction_id` cdnow-sample- and its number.
+
+    Notes
+    -----
+    Source: Fader and Hardie (2001), "Forecasting repeat sales at CDNOW"; every tenth customer.
+    """
+    return _load(_SAMPLE, paths, report, timezone)
+
+
+def _load(
+    layout: _Layout, paths: Sequence[Path], report: LoadReport, timezone: str
+) -> Iterator[SourceTransaction]:
     if len(paths) > 1:
         raise SourceFileError(
-            f"cdnow reads one file, {len(paths)} were given.", hint="Replay them one at a time."
+            f"{layout.name} reads one file, {len(paths)} were given.",
+            hint="Replay them one at a time.",
         )
-    path = paths[0] if paths else shipped_file()
+    path = paths[0] if paths else _shipped(layout)
     zone = time_zone(timezone)
     try:
         lines = path.read_text(encoding="ascii").splitlines()
@@ -57,29 +99,35 @@ def load_cdnow(
             hint="Give no file to read the one within lifetimes.",
         ) from None
     # The publisher's own download has no header line, the copy within lifetimes has one.
-    has_header = bool(lines) and lines[0].split()[:1] == [_COLUMNS[0]]
+    has_header = bool(lines) and lines[0].split()[:1] == [layout.columns[0]]
     moments: dict[str, datetime] = {}
     transactions: list[SourceTransaction] = []
     for number, line in enumerate(lines, start=1):
         cells = line.split()
         if not cells or (number == 1 and has_header):
             continue
-        if len(cells) != len(_COLUMNS):
-            raise _unreadable(path, number, "columns", len(cells), f"is not {len(_COLUMNS)}")
-        customer_id, date, _, dollars = cells
+        if len(cells) != len(layout.columns):
+            raise _unreadable(
+                layout, path, number, "columns", len(cells), f"is not {len(layout.columns)}"
+            )
+        customer_id, (date, _, dollars) = cells[0], cells[-3:]
         moment = moments.get(date)
         if moment is None:
             try:
                 moment = moments[date] = with_offset(_day(date), zone)
             except ValueError:
-                raise _unreadable(path, number, "date", date, "is not a yyyymmdd date") from None
+                raise _unreadable(
+                    layout, path, number, "date", date, "is not a yyyymmdd date"
+                ) from None
         try:
             amount = Decimal(dollars)
         except InvalidOperation:
             amount = Decimal("NaN")
         if not amount.is_finite() or amount.is_signed():
-            raise _unreadable(path, number, "dollar_value", dollars, "is not an amount")
-        transactions.append(SourceTransaction(f"cdnow-{number:06d}", customer_id, moment, amount))
+            raise _unreadable(layout, path, number, "dollar_value", dollars, "is not an amount")
+        transactions.append(
+            SourceTransaction(f"{layout.name}-{number:06d}", customer_id, moment, amount)
+        )
     report.rows_read += len(transactions)
     report.rows_used += len(transactions)
     report.purchases += len(transactions)
@@ -98,15 +146,19 @@ def shipped_file() -> Path:
     SourceFileError
         lifetimes is not installed, or without its data.
     """
+    return _shipped(_MASTER)
+
+
+def _shipped(layout: _Layout) -> Path:
     # By its spec: importlib.resources would import lifetimes, which costs a second and needs
     # pkg_resources, which setuptools has dropped.
     spec = find_spec("lifetimes")
     for folder in (spec and spec.submodule_search_locations) or ():
-        path = Path(folder) / "datasets" / "CDNOW_master.txt"
+        path = Path(folder) / "datasets" / layout.shipped
         if path.is_file():
             return path
     raise SourceFileError(
-        "CDNOW_master.txt is not to be found within the lifetimes package.",
+        f"{layout.shipped} is not to be found within the lifetimes package.",
         hint="Run `pip install lifetimes`, or give the file's path.",
     )
 
@@ -117,8 +169,10 @@ def _day(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _unreadable(path: Path, number: int, column: str, value: object, why: str) -> SourceFileError:
+def _unreadable(
+    layout: _Layout, path: Path, number: int, column: str, value: object, why: str
+) -> SourceFileError:
     return SourceFileError(
         f"{path} line {number}: {column} {shown(value)} {why}.",
-        hint=f"The format is: {' '.join(_COLUMNS)}, separated by spaces.",
+        hint=f"The format is: {' '.join(layout.columns)}, separated by spaces.",
     )

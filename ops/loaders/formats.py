@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-from ops.loaders.cdnow import load_cdnow
+from ops.loaders.cdnow import load_cdnow, load_cdnow_sample
 from ops.loaders.jsonl import load_jsonl
 from ops.loaders.mapped_csv import load_csv
 from ops.loaders.olist import load_olist
@@ -51,6 +51,12 @@ def _cdnow(
     paths: Sequence[Path], options: LoadOptions, report: LoadReport
 ) -> Iterator[SourceRecord]:
     return load_cdnow(paths, report=report, timezone=options.timezone or "UTC")
+
+
+def _cdnow_sample(
+    paths: Sequence[Path], options: LoadOptions, report: LoadReport
+) -> Iterator[SourceRecord]:
+    return load_cdnow_sample(paths, report=report, timezone=options.timezone or "UTC")
 
 
 def _online_retail(
@@ -103,6 +109,13 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             frozenset({"timezone"}),
             "UTC",
             _cdnow,
+        ),
+        "cdnow-sample": Format(
+            "every tenth customer of CDNOW, whom the field's papers are about; shipped, too",
+            "none, or one laid out like CDNOW_sample.txt",
+            frozenset({"timezone"}),
+            "UTC",
+            _cdnow_sample,
         ),
         "online-retail": Format(
             "UCI Online Retail, lines added up to invoices",

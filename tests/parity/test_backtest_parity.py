@@ -25,11 +25,15 @@ with warnings.catch_warnings():
 HORIZON = 273.0
 
 
+def backtest_of(format_name):
+    settings = Settings()
+    history = read_history(format_name, [], LoadOptions(), settings)
+    return run_backtest(history, split(history.days, Wanted()), settings)
+
+
 @pytest.fixture(scope="module")
 def cdnow():
-    settings = Settings()
-    history = read_history("cdnow", [], LoadOptions(), settings)
-    return run_backtest(history, split(history.days, Wanted()), settings)
+    return backtest_of("cdnow")
 
 
 @pytest.fixture(scope="module")
@@ -90,24 +94,29 @@ def test_calibration_and_holdout_equal_those_of_lifetimes(cdnow, theirs):
     assert (theirs["duration_holdout"] == HORIZON).all()
 
 
-def test_scorecard_learnt_from_the_calibration_predicts_the_holdout(cdnow):
-    ours = figures(cdnow, "Everscore")
-    assert cdnow.walked.scorecard.version == "fitted-1"
+def meets_its_targets(ours, calibration_error_max=0.06):
     assert ours.prob_purchase_auc >= 0.75
     assert ours.prob_purchase_brier <= 0.17
     assert ours.expected_auc >= 0.76
     assert abs(ours.expected_error) <= 0.20
-    # Wanted were 0.06. Measured: 0.0620, all of it bias; ops/decisions/0017 says why it stays.
-    assert ours.calibration_error <= 0.065
+    assert ours.calibration_error <= calibration_error_max
+
+
+def test_scorecard_learnt_from_the_sample_of_the_papers_meets_all_five_targets():
+    sample = backtest_of("cdnow-sample")
+    assert (sample.periods.calibration_days, sample.periods.holdout_days) == (273, 273)
+    assert sample.walked.scorecard.version == "fitted-1"
+    meets_its_targets(figures(sample, "Everscore"))
+
+
+def test_scorecard_learnt_from_all_customers_meets_four_of_them(cdnow):
+    assert cdnow.walked.scorecard.version == "fitted-1"
+    # The fifth is 0.0620 there, all of it bias; ops/decisions/0017 says why it stays.
+    meets_its_targets(figures(cdnow, "Everscore"), calibration_error_max=0.065)
 
 
 def test_published_parameters_meet_all_five_targets(cdnow):
-    ours = judge(predict("", cdnow.judged, bootstrap_scorecard().alive), cdnow.judged)
-    assert ours.prob_purchase_auc >= 0.75
-    assert ours.prob_purchase_brier <= 0.17
-    assert ours.expected_auc >= 0.76
-    assert abs(ours.expected_error) <= 0.20
-    assert ours.calibration_error <= 0.06
+    meets_its_targets(judge(predict("", cdnow.judged, bootstrap_scorecard().alive), cdnow.judged))
 
 
 def test_baseline_equals_what_lifetimes_gives_itself(cdnow, theirs):

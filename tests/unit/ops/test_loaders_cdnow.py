@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.loaders.cdnow import load_cdnow, shipped_file
+from ops.loaders.cdnow import load_cdnow, load_cdnow_sample, shipped_file
 from ops.loaders.source import LoadReport, SourceTransaction
 from schemas.errors import SourceFileError
 
@@ -60,6 +60,28 @@ def test_yields_by_date_then_file_order(
     first = shipped[0][0]
     assert (first.transaction_id, first.customer_id) == ("cdnow-000002", "00001")
     assert first.amount == Decimal("11.77")
+
+
+def test_sample_is_every_purchase_of_every_tenth_customer(
+    shipped: tuple[list[SourceTransaction], LoadReport],
+) -> None:
+    report = LoadReport()
+    sample = list(load_cdnow_sample(report=report))
+    assert len(sample) == report.rows_used == 6_919
+    chosen = {transaction.customer_id for transaction in sample}
+    assert len(chosen) == 2_357
+
+    def told(transactions: list[SourceTransaction]) -> Counter[tuple[str, datetime, Decimal]]:
+        return Counter((t.customer_id, t.occurred_at, t.amount) for t in transactions)
+
+    assert told(sample) == told([t for t in shipped[0] if t.customer_id in chosen])
+    assert sample[0].transaction_id.startswith("cdnow-sample-")
+
+
+def test_sample_takes_no_file_of_the_whole(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER + " 1 19970101 1 2.00\r\n")
+    with pytest.raises(SourceFileError, match="line 2: columns 4 is not 5"):
+        load_cdnow_sample([path], report=LoadReport())
 
 
 def test_loads_without_importing_lifetimes() -> None:

@@ -15,7 +15,7 @@ CSV_COLUMNS = {"customer_id": "a", "occurred_at": "b", "amount": "c"}
 
 
 def test_every_format_describes_itself() -> None:
-    assert list(FORMATS) == ["cdnow", "online-retail", "olist", "jsonl", "csv"]
+    assert list(FORMATS) == ["cdnow", "cdnow-sample", "online-retail", "olist", "jsonl", "csv"]
     known = {field.name for field in fields(LoadOptions)}
     for chosen in FORMATS.values():
         assert chosen.description
@@ -25,7 +25,7 @@ def test_every_format_describes_itself() -> None:
 
 
 def test_unknown_format_lists_the_known() -> None:
-    with pytest.raises(ConfigurationError, match="cdnow, online-retail, olist, jsonl, csv"):
+    with pytest.raises(ConfigurationError, match="cdnow, cdnow-sample, online-retail, olist, jsonl, csv"):
         load("xml", [], LoadOptions(), LoadReport())
 
 
