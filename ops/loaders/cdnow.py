@@ -19,7 +19,6 @@ from ops.loaders.source import LoadReport, SourceTransaction, in_time_order
 from schemas.errors import SourceFileError, shown
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Layout:
     """One of the two files: its name on the command line, where it is shipped, its columns."""

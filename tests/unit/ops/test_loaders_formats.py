@@ -25,7 +25,9 @@ def test_every_format_describes_itself() -> None:
 
 
 def test_unknown_format_lists_the_known() -> None:
-    with pytest.raises(ConfigurationError, match="cdnow, cdnow-sample, online-retail, olist, jsonl, csv"):
+    with pytest.raises(
+        ConfigurationError, match="cdnow, cdnow-sample, online-retail, olist, jsonl, csv"
+    ):
         load("xml", [], LoadOptions(), LoadReport())
 
 
