@@ -16,7 +16,7 @@ from streams.settings import Settings
 _PARTITIONS_ADVISED = 4  # where nothing says yet how many
 _FOR_EVER = "-1"
 _RETENTION = {"retention.ms", "retention.bytes"}
-_BYTES = "max.message.bytes"
+_BYTES, _SEGMENT = "max.message.bytes", "segment.bytes"
 
 # By the setting that names the topic; what each is called for machines.
 TOPIC_FIELDS = {
@@ -206,6 +206,8 @@ def _judged(kind: str, one: Difference, largest: int) -> Judgement | None:
         return _judged_size(kind, int(one.found), int(one.declared), largest)
     if one.setting in _RETENTION:
         return _judged_retention(kind, one)
+    if one.setting == _SEGMENT:
+        return _judged_segment(int(one.found), int(one.declared))
     return _judged_policy(kind, one)
 
 
@@ -216,6 +218,16 @@ def _judged_retention(kind: str, one: Difference) -> Judgement:
     if what is None:
         return Verdict.WARNING, f"it forgets after {kept}", "Keep them until they are mended:"
     return Verdict.FAIL, f"Kafka deletes {what} after {kept}", f"{_WHY[what]} Keep them:"
+
+
+def _judged_segment(found: int, declared: int) -> Judgement | None:
+    if found <= declared:
+        return None
+    return (
+        Verdict.WARNING,
+        f"whoever begins to learn reads up to {size(found)} of old reports",
+        "Have it compacted sooner:",
+    )
 
 
 def _judged_policy(kind: str, one: Difference) -> Judgement:

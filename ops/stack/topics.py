@@ -31,6 +31,7 @@ _ROOM_BYTES = 65_536
 # A dead letter carries its record's bytes uncompressed, and compressed they may have passed a
 # smaller limit: the publisher's own bound, below which no record can be too large for this topic.
 _DEAD_LETTER_BYTES_MAX = 64 * 1024 * 1024
+_REPORTS_SEGMENT_BYTES = 16 * 1024 * 1024  # a hundred thousand reports; Kafka's own is 1 GB
 
 PARTITIONS = "partitions"  # among a topic's settings by Kafka's names
 
@@ -123,6 +124,8 @@ def declared_topics(settings: Settings, partitions: int, replication: int = 1) -
     # Whatever their records' timestamps and keys say, and whatever the broker does by default.
     for_ever = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     latest = {"cleanup.policy": "compact"}
+    # What is being written is not compacted, and whoever begins to learn reads all of it.
+    reports = {**latest, "segment.bytes": str(_REPORTS_SEGMENT_BYTES)}
     record = settings.record_bytes_max + _ROOM_BYTES
     purchases = {**for_ever, "max.message.bytes": str(record)}
     dead = {
@@ -136,7 +139,7 @@ def declared_topics(settings: Settings, partitions: int, replication: int = 1) -
         Topic(settings.journal_topic, partitions, for_ever),
         Topic(settings.dead_letter_topic, 1, dead),
         Topic(settings.scorecards_topic, 1, latest),
-        Topic(settings.samples_topic, 1, latest),
+        Topic(settings.samples_topic, 1, reports),
     )
     return tuple(replace(topic, replication=replication) for topic in topics)
 

@@ -95,6 +95,7 @@ def test_topic_whose_settings_are_not_for_us_is_unknown_and_says_so():
         ("journal", {"retention_ms": "604800000"}, Verdict.FAIL, "deletes marks after 7 days"),
         ("scorecards", {"cleanup_policy": "delete"}, Verdict.FAIL, "in use may be deleted"),
         ("samples", {"cleanup_policy": "delete"}, Verdict.WARNING, "learner's sample"),
+        ("samples", {"segment_bytes": "1073741824"}, Verdict.WARNING, "reads up to 1 GB of old"),
         ("transactions", {"max_message_bytes": "1048588"}, Verdict.WARNING, "up to 1 MB, less"),
         ("rekeyed", {"max_message_bytes": "1048588"}, Verdict.FAIL, "must go home"),
         ("dead-letter", {"max_message_bytes": "1048588"}, Verdict.FAIL, "stands still"),

@@ -159,8 +159,11 @@ def test_topics_are_declared_as_the_design_says() -> None:
         "partition-journal",
     ):
         assert topics[name].settings["retention.ms"] == "-1"
-    for name in ("scorecards", "customer-samples"):
-        assert topics[name].settings == {"cleanup.policy": "compact"}
+    assert topics["scorecards"].settings == {"cleanup.policy": "compact"}
+    assert topics["customer-samples"].settings == {
+        "cleanup.policy": "compact",
+        "segment.bytes": "16777216",
+    }
 
 
 @pytest.mark.parametrize("record_bytes_max", [1, 1_048_576, 100_000_000])
