@@ -99,12 +99,19 @@ class ChangeEvent(BaseModel):
     cause: Cause
     occurred_at: datetime = Field(description="Event time: of the transaction, or of the crossing.")
     prob_alive: float = Field(ge=0, le=1)
+    prob_purchase_30d: float = Field(ge=0, le=1, description="Of a purchase within 30 days.")
     expected_purchases_30d: float = Field(ge=0)
+    expected_purchases_90d: float = Field(ge=0)
     frequency: int = Field(ge=0, description="Repeat purchase days.")
     silence_days: float = Field(ge=0, description="Since the last purchase day began.")
     monetary_value: float = Field(
         description="Mean of the day sums without the first; major units."
     )
+    expected_spend: float | None = Field(
+        ge=0, description="A purchase day, major units; null until a spend model is fitted."
+    )
+    clv_90d: float | None = Field(ge=0, description="Discounted spend of the next 90 days.")
+    clv_365d: float | None = Field(ge=0, description="Discounted spend of the next 365 days.")
     rfm: Rfm
     margin: Margin | None = Field(description="null: no purchase is left to score.")
     next_review: Review | None = Field(description="null: silence changes nothing any more.")

@@ -48,21 +48,3 @@ cdef inline double one(Loop* loop, double x) noexcept:
     cdef char** arrays = [<char*> &x, <char*> &found]
     loop.run(arrays, &count, steps, loop.data)
     return found
-
-
-cdef inline double power(Loop* loop, double x, double y) noexcept:
-    cdef double found = 0.0
-    cdef Py_ssize_t count = 1
-    cdef Py_ssize_t* steps = [8, 8, 8]
-    cdef char** arrays = [<char*> &x, <char*> &y, <char*> &found]
-    loop.run(arrays, &count, steps, loop.data)
-    return found
-
-
-cdef inline double of_four(Loop* loop, double a, double b, double c, double z) noexcept:
-    cdef double found = 0.0
-    cdef Py_ssize_t count = 1
-    cdef Py_ssize_t* steps = [8, 8, 8, 8, 8]
-    cdef char** arrays = [<char*> &a, <char*> &b, <char*> &c, <char*> &z, <char*> &found]
-    loop.run(arrays, &count, steps, loop.data)
-    return found

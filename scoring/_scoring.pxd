@@ -1,6 +1,6 @@
 """One customer's scores, for the compiled modules."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 from scoring._numbers cimport Row
 
@@ -10,7 +10,8 @@ cdef enum:
 
 cdef class Scorer:
     cdef double r, alpha_days, a, b, shift
-    cdef bint forms_cancel  # of the expectation, where Python has to look
+    cdef double p, q, v
+    cdef bint values  # there is a spend model
     cdef double[3] mean, scale, floors
     cdef Py_ssize_t segments
     cdef const double[:, ::1] twice, margins, slopes, twice_apart
@@ -29,7 +30,10 @@ cdef class Scorer:
     cdef int64_t assign(self, const double* z, int64_t current) noexcept
     cdef void arm(self, Row* row, const double* z) noexcept
     cdef int64_t instant_at(self, const Row* row, double p) noexcept
-    cdef bint expected(self, const Row* row, double horizon_days, double* found) noexcept
-    cdef double expected_by_series(self, double z, double c, double upper) noexcept
+    cdef bint sums_if_alive(
+        self, int64_t frequency, double span, const int32_t[:, ::1] places,
+        const double[:, :, ::1] tables, double* found,
+    ) noexcept
+    cdef double expected_spend(self, const Row* row, double money) noexcept
     cdef int rfm(self, const Row* row) noexcept
     cdef double distance(self, const Row* row, int64_t* beyond) noexcept

@@ -2,21 +2,21 @@
 """One customer's scores, compiled: what `scoring.review` and its helpers do with columns, to the last bit.
 
 Owns nothing but speed. Every sum and quotient stands here in the order in which it stands there, and what
-is no sum is numpy's own loop (`scoring._loops`). What Python alone can do (`Scorer.expected`) is said, and left.
+is no sum is numpy's own loop (`scoring._loops`). Who has no table yet (`Scorer.tell`) is said, and left.
 """
 
-from libc.math cimport INFINITY, NAN, ceil, fabs
-from libc.stdint cimport INT64_MAX, int16_t, int64_t
+from libc.math cimport INFINITY, NAN, ceil, frexp
+from libc.stdint cimport INT64_MAX, int16_t, int32_t, int64_t
 
 from scoring._bytes cimport place_of
-from scoring._loops cimport Loop, loop_of, of_four, one, power
+from scoring._loops cimport Loop, loop_of, one
 from scoring._numbers cimport Row
 
 import numpy as np
-from scipy.special import expit, hyp2f1, logit
+from scipy.special import expit, logit
 
 from schemas.scorecard import Family
-from scoring import alive as python
+from scoring import prospects
 
 cdef enum:
     NONE = -1
@@ -26,17 +26,14 @@ SEGMENTS_MAX = SEGMENTS_ROOM
 
 cdef double US_PER_DAY = 86400e6, DAYS_MAX = 11_000_000.0, UNITS_PER_MAJOR = 10_000.0
 cdef double ROUNDING = 1e-9  # of `scoring.review` and of `scoring.segments`
-cdef double HUGE = python._HUGE, SERIES_BELOW = python._SERIES_BELOW
-cdef int SERIES_TERMS = python._SERIES_TERMS
+cdef double SHORT_DAYS = prospects.SHORT_DAYS
+cdef int TERMS = prospects.TERMS, FIRST_OCTAVE = prospects.FIRST_OCTAVE
 
 cdef Loop LOG = loop_of(np.log, "d->d")
 cdef Loop LOG1P = loop_of(np.log1p, "d->d")
-cdef Loop EXP = loop_of(np.exp, "d->d")
 cdef Loop EXPM1 = loop_of(np.expm1, "d->d")
-cdef Loop POWER = loop_of(np.power, "dd->d")
 cdef Loop EXPIT = loop_of(expit, "d->d")
 cdef Loop LOGIT = loop_of(logit, "d->d")
-cdef Loop HYP2F1 = loop_of(hyp2f1, "dddd->d")
 
 
 cdef inline bint differ(Loop* loop, object function, double x) except *:
@@ -53,10 +50,9 @@ def check_loops() -> None:
     for value in np.linspace(0.01, 0.99, 99):
         x = float(value)
         if (
-            differ(&LOG, np.log, x) or differ(&LOG1P, np.log1p, x) or differ(&EXP, np.exp, x)
+            differ(&LOG, np.log, x) or differ(&LOG1P, np.log1p, x)
             or differ(&EXPM1, np.expm1, x) or differ(&EXPIT, expit, x)
-            or differ(&LOGIT, logit, x) or power(&POWER, x, -0.4) != np.power(x, -0.4)
-            or of_four(&HYP2F1, 2.0, -0.1, 2.5, x) != hyp2f1(2.0, -0.1, 2.5, x)
+            or differ(&LOGIT, logit, x)
         ):
             raise ImportError("numpy or scipy calls other loops than those it shows")
 
@@ -100,10 +96,10 @@ cdef class Scorer:
             params.r, params.alpha_days, params.a, params.b
         )
         self.shift = 0.0 if params.family == Family.MBGNBD else 1.0
-        # numpy has a way of its own with powers of 0, 1, 2, 1/2 and −1; near a = 1 Python interpolates.
-        self.forms_cancel = (
-            abs(params.a - 1.0) < python._NEAR_ONE or params.a - 1.0 in (2.0, 0.5, -1.0)
-        )
+        spend = scorecard.spend
+        self.values = spend is not None
+        if self.values:
+            self.p, self.q, self.v = spend.p, spend.q, spend.v
         for i in range(3):
             self.mean[i], self.scale[i] = tables.mean[i], tables.scale[i]
             self.floors[i] = lifecycle_floor[i]
@@ -256,42 +252,35 @@ cdef class Scorer:
         age = t_x + (t_x + self.alpha_days) * growth
         return max(self.instant_of(<double> row.first_day + age), row.as_of_us)
 
-    cdef bint expected(self, const Row* row, double horizon_days, double* found) noexcept:
-        """Purchases to expect; False where Python has to look."""
-        cdef double age, z, c, upper, growth, hyper, c_minus_x
-        if row.frequency < 0:
-            found[0] = 0.0
-            return True
-        if self.forms_cancel:
+    cdef bint sums_if_alive(
+        self, int64_t frequency, double span, const int32_t[:, ::1] places,
+        const double[:, :, ::1] tables, double* found,
+    ) noexcept:
+        """What `scoring.prospects` has tabled; False where it has not."""
+        cdef int octave, sum_, term
+        cdef double u = 4.0 * frexp(span, &octave) - 3.0, twice = u + u, later, last, now
+        cdef Py_ssize_t column = octave - FIRST_OCTAVE, place
+        if frequency >= places.shape[0] or column < 0 or column >= places.shape[1]:
             return False
-        age = self.days_at(row.as_of_us) - <double> row.first_day
-        z = horizon_days / (age + (self.alpha_days + horizon_days))
-        c_minus_x = self.a + self.b - self.shift
-        if fabs(c_minus_x) < 1e-12:
+        place = places[frequency, column]
+        if place < 0:
             return False
-        upper = c_minus_x - self.r
-        c = <double> row.frequency + c_minus_x
-        growth = max(1.0, self.a) * max(1.0, fabs(upper + 1.0) / (c_minus_x + 1.0))
-        if z * growth < SERIES_BELOW:
-            found[0] = row.prob_alive * self.expected_by_series(z, c, upper)
-            return True
-        hyper = of_four(&HYP2F1, upper, self.a - 1.0, c, z)
-        if not fabs(hyper) < HUGE:
-            return False
-        found[0] = row.prob_alive * (
-            c / (self.a - 1.0) * (1.0 - power(&POWER, 1.0 - z, self.a - 1.0) * hyper)
-        )
+        for sum_ in range(4):
+            later = last = 0.0
+            for term in range(TERMS - 1, 0, -1):
+                now = (twice * later - last) + tables[place, sum_, term]
+                last, later = later, now
+            found[sum_] = (u * later - last) + tables[place, sum_, 0]
         return True
 
-    cdef double expected_by_series(self, double z, double c, double upper) noexcept:
-        cdef double term = 1.0, series = 1.0, hyper, log_rest
-        cdef int n
-        for n in range(1, SERIES_TERMS):
-            term = term * ((upper + n) * (self.a + n - 1.0) / (n + 1.0) * (z / (c + n)))
-            series = series + term
-        hyper = upper * z * series
-        log_rest = (self.a - 1.0) * one(&LOG1P, -z)
-        return -c * one(&EXPM1, log_rest) / (self.a - 1.0) - one(&EXP, log_rest) * hyper
+    cdef double expected_spend(self, const Row* row, double money) noexcept:
+        cdef double often = <double> row.frequency if row.frequency > 0 else 0.0, excess
+        if not self.values:
+            return NAN
+        if not money > 0.0:
+            money = 0.0
+        excess = self.p * often + (self.q - 1.0)
+        return self.p * (self.v + often * money) / excess if excess > 0.0 else money
 
     cdef int rfm(self, const Row* row) noexcept:
         """The three quintile scores as one number of three digits."""
@@ -323,40 +312,58 @@ cdef class Scorer:
                 beyond[0] = j
         return nearest if nearest > 0.0 else 0.0
 
-    def tell(self, numbers, double horizon_days):
+    def tell(self, numbers, const int32_t[:, ::1] places, const double[:, :, ::1] tables):
         """What is told of customers beside what they are.
 
         Parameters
         ----------
         numbers : structured array of dtype NUMBERS, shape (n,)
-        horizon_days : float
-            Of the expectation.
+        places, tables
+            Of `scoring.prospects.Prospects`.
 
         Returns
         -------
-        float64, shape (5, n)
-            P(alive) or 0, expected purchases, days of silence, mean day sum, distance to the nearest
-            other segment.
+        float64, shape (10, n)
+            Of `scoring.telling.Told`, in its order.
         int16, shape (2, n)
-            That segment; the three quintile scores as one number of three digits.
+            The same.
         list of int
-            Rows whose expectation is left to Python.
+            Rows whose value is left to Python.
         """
         cdef Py_ssize_t n = len(numbers), i
         cdef const Row* row = <const Row*> place_of(numbers, n * sizeof(Row))
-        cdef double silence
+        cdef double silence, age, span, alive, money, spend
+        cdef double[4] sums
         cdef int64_t beyond
-        floats, wholes, left = np.empty((5, n)), np.empty((2, n), dtype=np.int16), []
-        cdef double* told = <double*> place_of(floats, 5 * n * sizeof(double))
+        floats, wholes, left = np.zeros((10, n)), np.empty((2, n), dtype=np.int16), []
+        cdef double* told = <double*> place_of(floats, 10 * n * sizeof(double))
         cdef int16_t* index = <int16_t*> place_of(wholes, 2 * n * sizeof(int16_t))
         for i in range(n):
-            told[i] = row.prob_alive if row.prob_alive == row.prob_alive else 0.0
-            if not self.expected(row, horizon_days, told + n + i):
-                left.append(i)
-            silence = self.days_at(row.as_of_us) - <double> row.last_day
-            told[2 * n + i] = silence if row.frequency >= 0 and silence > 0.0 else 0.0
-            told[3 * n + i] = monetary_value(row)
-            told[4 * n + i] = self.distance(row, &beyond)
+            alive = row.prob_alive if row.prob_alive == row.prob_alive else 0.0
+            money = monetary_value(row)
+            spend = self.expected_spend(row, money)
+            told[i] = alive
+            told[2 * n + i] = money
+            told[3 * n + i] = self.distance(row, &beyond)
+            told[7 * n + i] = spend
+            if row.frequency >= 0:
+                silence = self.days_at(row.as_of_us) - <double> row.last_day
+                told[n + i] = silence if silence > 0.0 else 0.0
+                age = self.days_at(row.as_of_us) - <double> row.first_day
+                span = age + self.alpha_days
+                if self.sums_if_alive(row.frequency, span, places, tables, sums):
+                    told[4 * n + i] = alive * -one(
+                        &EXPM1,
+                        -((<double> row.frequency + self.r) * one(&LOG1P, SHORT_DAYS / span)),
+                    )
+                    told[5 * n + i] = alive * sums[0]
+                    told[6 * n + i] = alive * sums[1]
+                    told[8 * n + i] = alive * sums[2]
+                    told[9 * n + i] = alive * sums[3]
+                else:
+                    left.append(i)
+            told[8 * n + i] *= spend
+            told[9 * n + i] *= spend
             index[i] = <int16_t> beyond
             index[n + i] = <int16_t> self.rfm(row)
             row += 1

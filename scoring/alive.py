@@ -241,15 +241,34 @@ def expected_purchases(
     """
     if alive is None:
         alive = prob_alive(frequency, t_x_days, age_days, params)
-    z = horizon_days / (age_days + (params.alpha_days + horizon_days))
+    span_days = age_days + params.alpha_days
+    return np.asarray(alive * purchases_if_alive(horizon_days, frequency, span_days, params))
+
+
+def purchases_if_alive(
+    horizon_days: float | FloatArray,
+    frequency: IntArray,
+    span_days: FloatArray,
+    params: AliveParams,
+) -> FloatArray:
+    """`expected_purchases` of customers who are alive.
+
+    Parameters
+    ----------
+    horizon_days, frequency, params
+        As for `expected_purchases`.
+    span_days : float64, shape (n,)
+        Days since the first purchase, and alpha.
+    """
+    z = horizon_days / (span_days + horizon_days)
     if abs(params.a - 1.0) >= _NEAR_ONE:
-        return np.asarray(alive * _purchases_if_alive(z, frequency, params, params.a))
+        return _purchases_if_alive(z, frequency, params, params.a)
     step = 2.0 * _NEAR_ONE  # a = 1 is a removable singularity
     purchases = np.zeros_like(z)
     for offset, weight in _SIX_POINT_WEIGHTS:
         for a in (params.a - offset * step, params.a + offset * step):
             purchases += weight * _purchases_if_alive(z, frequency, params, a)
-    return np.asarray(alive * purchases)
+    return purchases
 
 
 def _purchases_if_alive(

@@ -29,9 +29,23 @@ _has_to_be_escaped = re.compile(rb'[\x00-\x1f"\\]').search
 
 _BODY = (
     b'{"customer_id":%b,"sequence":%d,"previous":%b,"current":%b,"cause":"%b","occurred_at":%b,'
-    b'"prob_alive":%b,"expected_purchases_30d":%b,"frequency":%d,"silence_days":%b,'
-    b'"monetary_value":%b,"rfm":%b,"margin":%b,"next_review":%b,"scorecard":%b,'
+    b'"prob_alive":%b,"prob_purchase_30d":%b,"expected_purchases_30d":%b,'
+    b'"expected_purchases_90d":%b,"frequency":%d,"silence_days":%b,"monetary_value":%b,'
+    b'"expected_spend":%b,"clv_90d":%b,"clv_365d":%b,"rfm":%b,"margin":%b,"next_review":%b,'
+    b'"scorecard":%b,'
     b'"source":{"topic":%b,"partition":%d,"offset":%d}}'
+)
+_FLOATS = (
+    "prob_alive",
+    "prob_purchase",
+    "expected",
+    "expected_90",
+    "silence",
+    "monetary",
+    "spend",
+    "clv_90",
+    "clv_365",
+    "distance",
 )
 _RFM = b'{"recency":%d,"frequency":%d,"monetary":%d}'
 _MARGIN = b'{"segment":%b,"distance":%b}'
@@ -71,8 +85,8 @@ class ChangeColumns:
         Labels; `beyond` is the nearest other segment.
     rfm : int16, shape (n,)
         The three quintile scores as one number of three digits.
-    prob_alive, expected, silence, monetary, distance : float64, shape (n,)
-        Finite.
+    prob_alive to distance : float64, shape (n,)
+        See `scoring.telling.Told`; what is no number is told as null.
     """
 
     numbers: Numbers
@@ -86,9 +100,14 @@ class ChangeColumns:
     next_lifecycles: NDArray[np.int16]
     rfm: NDArray[np.int16]
     prob_alive: NDArray[np.float64]
+    prob_purchase: NDArray[np.float64]
     expected: NDArray[np.float64]
+    expected_90: NDArray[np.float64]
     silence: NDArray[np.float64]
     monetary: NDArray[np.float64]
+    spend: NDArray[np.float64]
+    clv_90: NDArray[np.float64]
+    clv_365: NDArray[np.float64]
     distance: NDArray[np.float64]
 
 
@@ -170,7 +189,8 @@ def write_plainly(columns: ChangeColumns, words: Vocabulary, partition: int) -> 
     bodies, identities = [], []
     for (
         row, at, customer, kind, cause, previous, current, beyond, segment, lifecycle, rfm,
-        alive, expected, silence, monetary, distance, review,
+        alive, purchase, expected, expected_90, silence, monetary, spend, clv_90, clv_365, distance,
+        review,
     ) in zip(
         numbers[["sequence", "frequency", "source_topic", "source_offset"]].tolist(),
         times,
@@ -191,10 +211,15 @@ def write_plainly(columns: ChangeColumns, words: Vocabulary, partition: int) -> 
                 words.causes[cause],
                 b"null" if at is None else b'"%b"' % at,
                 alive,
+                purchase,
                 expected,
+                expected_90,
                 max(frequency, 0),
                 silence,
                 monetary,
+                spend,
+                clv_90,
+                clv_365,
                 _RFM % (rfm // 100, rfm // 10 % 10, rfm % 10),
                 margin,
                 b"null"
@@ -224,13 +249,7 @@ def write_plainly(columns: ChangeColumns, words: Vocabulary, partition: int) -> 
 
 
 def _floats(columns: ChangeColumns) -> list[NDArray[np.float64]]:
-    return [
-        columns.prob_alive,
-        columns.expected,
-        columns.silence,
-        columns.monetary,
-        columns.distance,
-    ]
+    return [getattr(columns, name) for name in _FLOATS]
 
 
 def _indices(columns: ChangeColumns) -> list[NDArray[np.integer]]:

@@ -1,4 +1,4 @@
-"""What is told of customers beside what they are: expectation, silence, quintiles, the nearest border.
+"""What is told of customers beside what they are: what to expect, silence, quintiles, the nearest border.
 
 Owns these numbers; how they are written down is `scoring.change_bodies` and `state.codec`. They come from
 `scoring._scoring` where that was compiled, to the last bit the same.
@@ -11,27 +11,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.alive import expected_purchases
+from scoring.alive import prob_purchase
 from scoring.business_calendar import BusinessCalendar
+from scoring.prospects import SHORT_DAYS, prospects_of
 from scoring.review import age_days, monetary_value, silence_days, t_x_days
 from scoring.rfm import rfm_scores
 from scoring.scorers import scorer_of
 from scoring.segments import FloatArray
 from scoring.states import Numbers
 from scoring.timeline import Card
+from scoring.value import expected_spend
 
-EXPECTED_PURCHASES_DAYS = 30.0
 _RFM_STEPS = np.array([100, 10, 1], dtype=np.int16)
+_VALUE = slice(4, 10)  # rows of what a scorer tells: from `prob_purchase` to `clv_365`
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """n customers as of `as_of_us`; finite.
+    """n customers as of `as_of_us`.
 
     Attributes
     ----------
-    prob_alive, expected, silence, monetary, distance : float64, shape (n,)
+    prob_alive, silence, monetary, distance : float64, shape (n,)
         0 where nothing is left to score; the last is that to the nearest other segment.
+    prob_purchase, expected, expected_90 : float64, shape (n,)
+        Of the next 30, 30 and 90 days; 0 where nothing is left to score.
+    spend, clv_90, clv_365 : float64, shape (n,)
+        Major units: of a purchase day, and discounted of the days to come. NaN where the scorecard has no
+        spend model.
     beyond : int16, shape (n,)
         That segment.
     rfm : int16, shape (n,)
@@ -39,10 +46,15 @@ class Told:
     """
 
     prob_alive: FloatArray
-    expected: FloatArray
     silence: FloatArray
     monetary: FloatArray
     distance: FloatArray
+    prob_purchase: FloatArray
+    expected: FloatArray
+    expected_90: FloatArray
+    spend: FloatArray
+    clv_90: FloatArray
+    clv_365: FloatArray
     beyond: NDArray[np.int16]
     rfm: NDArray[np.int16]
 
@@ -52,9 +64,12 @@ def tell(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> Told:
     scorer = scorer_of(card, calendar)
     if scorer is None:
         return tell_plainly(numbers, card, calendar)
-    floats, wholes, left = scorer.tell(np.ascontiguousarray(numbers), EXPECTED_PURCHASES_DAYS)
-    if left:
-        floats[1, left] = expected_purchases_30d(numbers[left], card, calendar)
+    prospects = prospects_of(card.alive, card.scorecard.discount_rate)
+    floats, wholes, left = scorer.tell(
+        np.ascontiguousarray(numbers), prospects.places, prospects.tables
+    )
+    if left:  # whose table was not there yet, or never will be
+        floats[_VALUE, left] = _value(numbers[left], card, calendar)
     return Told(*floats, *wholes)
 
 
@@ -65,29 +80,40 @@ def tell_plainly(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> To
     distance, beyond = card.segmenter.margin(z, np.maximum(numbers["segment"], 0))
     silence = np.where(numbers["frequency"] >= 0, silence_days(numbers, calendar), 0.0)
     return Told(
-        prob_alive=alive,
-        expected=expected_purchases_30d(numbers, card, calendar),
-        silence=np.maximum(silence, 0.0),
-        monetary=money,
-        distance=distance,
+        alive,
+        np.maximum(silence, 0.0),
+        money,
+        distance,
+        *_value(numbers, card, calendar),
         beyond=beyond.astype(np.int16),
         rfm=(rfm_of(numbers, card, calendar) @ _RFM_STEPS).astype(np.int16),
     )
 
 
+def _value(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> FloatArray:
+    """From `prob_purchase` to `clv_365`, shape (6, n)."""
+    found = np.zeros((6, len(numbers)))
+    scored = numbers["frequency"] >= 0
+    rows, params = numbers[scored], card.alive
+    frequency, age, alive = rows["frequency"], age_days(rows, calendar), rows["prob_alive"]
+    prospects = prospects_of(params, card.scorecard.discount_rate)
+    short, middle, clv_90, clv_365 = alive * prospects.sums_if_alive(
+        frequency, age + params.alpha_days
+    )
+    spend = np.full(len(numbers), np.nan)
+    if card.scorecard.spend is not None:
+        spend = expected_spend(numbers["frequency"], monetary_value(numbers), card.scorecard.spend)
+    found[0, scored] = prob_purchase(SHORT_DAYS, frequency, t_x_days(rows), age, params, alive)
+    found[1, scored], found[2, scored] = short, middle
+    found[4, scored], found[5, scored] = clv_90, clv_365
+    found[3] = spend
+    found[4:] *= spend
+    return found
+
+
 def expected_purchases_30d(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> FloatArray:
     """Purchases expected in the 30 days after `as_of_us`; 0 where nothing is left to score."""
-    scored = numbers["frequency"] >= 0
-    expected = np.zeros(len(numbers))
-    rows = numbers[scored]
-    expected[scored] = expected_purchases(
-        EXPECTED_PURCHASES_DAYS,
-        rows["frequency"],
-        t_x_days(rows),
-        age_days(rows, calendar),
-        card.alive,
-        alive=rows["prob_alive"],
-    )
+    expected: FloatArray = _value(numbers, card, calendar)[1]
     return expected
 
 

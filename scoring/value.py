@@ -1,7 +1,7 @@
 """What a customer is worth: the spend to expect of a purchase day, and of the days to come.
 
-Owns Gamma-Gamma's expectation, the discounting and their edges: no repeat, nothing spent, no spend model
-yet. How many purchases to expect is `scoring.alive`; fitting is `scoring.fit`.
+Owns Gamma-Gamma's expectation and its edges: no repeat, nothing spent, no spend model yet. How many
+purchases to expect, and when, is `scoring.prospects`; fitting is `scoring.fit`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.scorecard import Scorecard, SpendParams
-from scoring.alive import expected_purchases, prob_purchase
+from scoring.alive import prob_purchase
+from scoring.prospects import SHORT_DAYS, sums_if_alive
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-# Purchases are discounted at the end of the 30 days they fall into, as lifetimes has it; the year
-# ends with a short step.
-_STEP_DAYS = 30.0
-_YEAR_DAYS = 365.0
-_HORIZONS = np.append(np.arange(_STEP_DAYS, _YEAR_DAYS, _STEP_DAYS), _YEAR_DAYS)
-_AT_30, _AT_90, _AT_365 = np.searchsorted(_HORIZONS, (30.0, 90.0, 365.0))
 
 
 class Value(NamedTuple):
@@ -66,11 +60,6 @@ def value_of(
         Mean of the day sums without the first day, major units.
     scorecard : Scorecard
 
-    Notes
-    -----
-    Source: Fader, Hardie and Lee (2005), "RFM and CLV"; the sum over steps is lifetimes'
-    `customer_lifetime_value`, whose monthly rate is (1 + yearly)^(30/365) − 1.
-
     Examples
     --------
     >>> from scoring.bootstrap import bootstrap_scorecard
@@ -82,28 +71,20 @@ def value_of(
     >>> value.expected_spend.round(2)
     array([35.22, 24.66])
     """
-    n, steps = len(frequency), len(_HORIZONS)
-    expected = expected_purchases(
-        np.repeat(_HORIZONS, n),
-        np.tile(frequency, steps),
-        np.tile(t_x_days, steps),
-        np.tile(age_days, steps),
-        scorecard.alive,
-        np.tile(alive, steps),
-    ).reshape(steps, n)
-    gained = np.diff(expected, axis=0, prepend=np.zeros((1, n)))
-    worth_now = (1.0 + scorecard.discount_rate) ** (-_HORIZONS / _YEAR_DAYS)
-    discounted = np.cumsum(gained * worth_now[:, None], axis=0)
-    spend = np.full(n, np.nan)
+    span_days = age_days + scorecard.alive.alpha_days
+    short, middle, clv_90, clv_365 = alive * sums_if_alive(
+        frequency, span_days, scorecard.alive, scorecard.discount_rate
+    )
+    spend = np.full(len(frequency), np.nan)
     if scorecard.spend is not None:
         spend = expected_spend(frequency, monetary_value, scorecard.spend)
     return Value(
-        prob_purchase(_STEP_DAYS, frequency, t_x_days, age_days, scorecard.alive, alive),
-        expected[_AT_30],
-        expected[_AT_90],
+        prob_purchase(SHORT_DAYS, frequency, t_x_days, age_days, scorecard.alive, alive),
+        short,
+        middle,
         spend,
-        discounted[_AT_90] * spend,
-        discounted[_AT_365] * spend,
+        clv_90 * spend,
+        clv_365 * spend,
     )
 
 

@@ -135,10 +135,15 @@ class Change(Document):
     cause: Cause
     occurred_at: Day
     prob_alive: float
+    prob_purchase_30d: float
     expected_purchases_30d: float
+    expected_purchases_90d: float
     frequency: int
     silence_days: float | None
     monetary_value: float
+    expected_spend: float | None
+    clv_90d: float | None
+    clv_365d: float | None
     rfm: Rfm
     margin: Margin | None
     next_review: NextReview | None

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import InvariantError
-from schemas.scorecard import AliveParams, Family, Scorecard
+from schemas.scorecard import AliveParams, Family, Scorecard, SpendParams
 from scoring import advance as module
 from scoring.advance import Advanced, advance, advance_plainly
 from scoring.alive import prob_alive_unchecked
@@ -139,11 +139,16 @@ def grown(card: Card, calendar: BusinessCalendar, count: int = 5_000) -> np.ndar
 def test_what_is_told_of_customers_is_what_python_tells(family, a):
     card = bootstrap_scorecard(family)
     params = card.alive.model_copy(update={"a": a, "alpha_days": 0.5 if a > 100 else 43.0})
-    card, calendar = Card(card.model_copy(update={"alive": params})), BusinessCalendar()
+    spend = SpendParams(p=6.25, q=3.74, v=15.44) if a < 1.0 else None
+    card = Card(card.model_copy(update={"alive": params, "spend": spend}))
+    calendar = BusinessCalendar()
     numbers = grown(card, calendar, 5_000 if a < 100 else 40)
-    compiled, plain = tell(numbers, card, calendar), tell_plainly(numbers, card, calendar)
+    first, compiled = tell(numbers, card, calendar), tell(numbers, card, calendar)
+    plain = tell_plainly(numbers, card, calendar)
     for name in Told.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(compiled, name), getattr(plain, name), name)
+        np.testing.assert_array_equal(getattr(first, name), getattr(plain, name), name)
+    assert np.isfinite(plain.clv_365).all() == (spend is not None)
     np.testing.assert_array_equal(
         compiled.expected, expected_purchases_30d(numbers, card, calendar)
     )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.transaction import FIRST_US, LAST_US
 from scoring.change_bodies import (
+    _FLOATS,
     ChangeColumns,
     Vocabulary,
     Written,
@@ -25,7 +26,7 @@ needs_compiled()
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
 MOMENTS = st.integers(FIRST_US, LAST_US) | st.just(NEVER_US)
 INTEGERS = st.integers(-(2**62), 2**62)
-FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+FLOATS = st.floats(allow_infinity=False)  # no number is told as null
 
 
 @st.composite
@@ -66,11 +67,7 @@ def changes(draw: st.DrawFn) -> tuple[ChangeColumns, Vocabulary]:
         next_segments=column(label, np.int16),
         next_lifecycles=column(label, np.int16),
         rfm=column(st.integers(111, 555), np.int16),
-        prob_alive=column(FLOATS, np.float64),
-        expected=column(FLOATS, np.float64),
-        silence=column(FLOATS, np.float64),
-        monetary=column(FLOATS, np.float64),
-        distance=column(FLOATS, np.float64),
+        **{name: column(FLOATS, np.float64) for name in _FLOATS},
     )
     return columns, words
 
@@ -94,8 +91,7 @@ def one_change(at_us: int) -> tuple[ChangeColumns, Vocabulary]:
     numbers["as_of_us"] = at_us
     small = {name: np.zeros(1, dtype=np.int16) for name in ("previous", "current", "beyond")}
     small |= {name: np.zeros(1, dtype=np.int16) for name in ("next_segments", "next_lifecycles")}
-    floats = {name: np.zeros(1) for name in ("prob_alive", "expected", "silence")}
-    floats |= {name: np.zeros(1) for name in ("monetary", "distance")}
+    floats = {name: np.zeros(1) for name in _FLOATS}
     columns = ChangeColumns(
         numbers,
         customers=np.zeros(1, dtype=np.int64),
