@@ -248,7 +248,7 @@ class SliceEngine(Slices):
             return None
         async with owned.lock:
             cursor, ids = await self.store.customers(
-                partition, owned.rescore_cursor, self.settings.sweep_customers_max
+                partition, owned.rescore_cursor, self.settings.rescore_customers_max
             )
             states, _ = await self._load(owned, list(dict.fromkeys(ids)))
             stale = np.flatnonzero(states.numbers["card"] < owned.timeline.current)

@@ -136,6 +136,10 @@ class Settings(AccessSettings):
     slice_records_max: PositiveInt = Field(2_000, description="Records of one atomic commit.")
     sweep_customers_max: PositiveInt = Field(2_000, description="Customers of one sweep commit.")
     sweep_interval_seconds: PositiveFloat = Field(0.2, description="Pause between two sweeps.")
+    rescore_customers_max: PositiveInt = Field(
+        200,
+        description="Customers of one commit after a new scorecard: what a purchase may have to wait for.",
+    )
     cache_customers_max: PositiveInt = Field(
         500_000, description="States kept in a worker's memory."
     )

@@ -32,6 +32,7 @@ from streams.patience import outlast
 from streams.publisher import Publisher
 from streams.record_batches import RecordBatch
 from streams.relay import OutboxRelay
+from streams.rescoring import Rescoring
 from streams.samples import SAMPLES_PARTITION
 from streams.scorecards import publish_scorecard
 from streams.settings import Settings
@@ -84,6 +85,7 @@ class ScoringWorker:
     engine: SliceEngine  # all from `start` on
     ownership: Ownership
     sweeps: Sweeps
+    rescoring: Rescoring
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.settings = settings
@@ -130,6 +132,7 @@ class ScoringWorker:
         self._consumer = app.consumer
         self.ownership = Ownership(settings, self.engine, self.relay, self._consumer, check)
         self.sweeps = Sweeps(settings, self.engine, self._consumer, self._try)
+        self.rescoring = Rescoring(self.engine, self._try)
 
     async def positions(self, assigned: Set[TP]) -> Mapping[TP, int]:
         """Become the owner of the assigned partitions; where each is to be read from."""
@@ -200,9 +203,7 @@ class ScoringWorker:
             for partition in list(self.engine.owned):
                 if version is not None and partition in self.engine.owned:
                     await self._adopt(partition, version)
-                while self._must_rescore(partition):
-                    if not await self._try(partition, self.engine.rescore, partition):
-                        break
+                await self.rescoring.run(partition)
             await asyncio.sleep(_SCORECARD_POLL_SECONDS)
 
     async def _adopt(self, partition: int, version: str) -> None:
@@ -213,10 +214,6 @@ class ScoringWorker:
             return committed
 
         await self._try(partition, step)
-
-    def _must_rescore(self, partition: int) -> bool:
-        owned = self.engine.owned.get(partition)
-        return owned is not None and owned.rescore_cursor is not None
 
     async def learn_forever(self) -> None:
         """Look and learn, if this worker is the one that learns; publish what the gate lets pass."""
