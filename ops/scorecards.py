@@ -236,9 +236,8 @@ class Comparison:
             self._segmenters[which],
             page.customers,
         )
-        t_x = (customers.last_day - customers.first_day).astype(np.float64)
-        age = self._calendar.days_at(np.array([page.now_us])) - customers.first_day
-        alive = prob_alive_unchecked(customers.frequency, t_x, np.maximum(age, t_x), card.alive)
+        spans = customers.spans(page.now_us, self._calendar)
+        alive = prob_alive_unchecked(customers.frequency, *spans, card.alive)
         z = segmenter.features(alive, customers.frequency, customers.monetary_value)
         return segmenter.assign(z, current)
 

@@ -57,6 +57,12 @@ class LearningSample:
     def __len__(self) -> int:
         return len(self.frequency)
 
+    def spans(self, now_us: int, calendar: BusinessCalendar) -> tuple[FloatArray, FloatArray]:
+        """Days from the first purchase to the last, and to now; shape (n,) each."""
+        t_x_days = (self.last_day - self.first_day).astype(np.float64)
+        age_days = calendar.days_at(np.array([now_us])) - self.first_day
+        return t_x_days, np.maximum(age_days, t_x_days)
+
 
 @dataclass(frozen=True, slots=True)
 class LearningOptions:
@@ -117,13 +123,11 @@ def learn(
         The candidate before this one, which learns on: beginning from the scorecard in use each time, a
         few steps would never get far from it.
     """
-    age_days: FloatArray = calendar.days_at(np.array([now_us])) - sample.first_day
+    t_x_days, age_days = sample.spans(now_us, calendar)
     first = current.origin is Origin.BOOTSTRAP
     shortage = _shortage(sample, age_days, options) if first else None
     if shortage is not None:
         return Lesson(None, shortage, premature=True)
-    t_x_days = (sample.last_day - sample.first_day).astype(np.float64)
-    age_days = np.maximum(age_days, t_x_days)
     try:
         fitted = fit_alive(
             sample.frequency,

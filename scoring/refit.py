@@ -123,8 +123,7 @@ def refit(
     DegenerateFitError
         The customers do not determine the numbers, and why.
     """
-    t_x_days = (customers.last_day - customers.first_day).astype(np.float64)
-    age_days = np.maximum(calendar.days_at(np.array([now_us])) - customers.first_day, t_x_days)
+    t_x_days, age_days = customers.spans(now_us, calendar)
     alive = fit_alive(
         customers.frequency, t_x_days, age_days, options.family, start=_start(current)
     )

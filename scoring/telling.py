@@ -85,8 +85,8 @@ def tell_plainly(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> To
         money,
         distance,
         *_value(numbers, card, calendar),
-        beyond=beyond.astype(np.int16),
-        rfm=(rfm_of(numbers, card, calendar) @ _RFM_STEPS).astype(np.int16),
+        beyond.astype(np.int16),
+        (rfm_of(numbers, card, calendar) @ _RFM_STEPS).astype(np.int16),
     )
 
 
@@ -109,12 +109,6 @@ def _value(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> FloatArr
     found[3] = spend
     found[4:] *= spend
     return found
-
-
-def expected_purchases_30d(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> FloatArray:
-    """Purchases expected in the 30 days after `as_of_us`; 0 where nothing is left to score."""
-    expected: FloatArray = _value(numbers, card, calendar)[1]
-    return expected
 
 
 def rfm_of(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> np.ndarray:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-"""Customers' hashes as Redis itself keeps them, so that one RESTORE writes what an HSET of 21 fields would.
+"""Customers' hashes as Redis itself keeps them, so that one RESTORE writes what an HSET of 22 fields would.
 
 Owns the serialised form: type 16 (a listpack of names and values), version 10, as Redis 7.0 and all after
 it read it; `rdb.h`, `listpack.c` and `crc64.c` of Redis define it. The values are those of
@@ -7,6 +7,7 @@ it read it; `rdb.h`, `listpack.c` and `crc64.c` of Redis define it. The values a
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.math cimport rint
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -36,6 +37,8 @@ cdef enum:
     ENTRY_BYTES = 16  # around a value, at most
     VALUE_CHARS = 64  # of a number or moment, at most
     VARINT_BYTES_MAX = 10
+
+cdef double LARGEST_UNITS = 2.0**62  # of `state.codec`
 
 cdef uint64_t[8][256] CRC  # of each byte, with 0 to 7 bytes after it
 
@@ -135,16 +138,40 @@ cdef inline char* put_when(char* at, int64_t instant_us) noexcept:
     return put_text(at, Text(&moment[0], MOMENT))
 
 
+cdef inline char* put_units(char* at, int64_t units) noexcept:
+    """Ten-thousandths as a number with four decimals."""
+    cdef int64_t rest = units % 10000
+    at = put_int(at, units // 10000)
+    at[0] = c"."
+    put_digits(at + 1, rest, 4)
+    return at + 5
+
+
 cdef inline char* put_money(char* at, int64_t units) noexcept:
     cdef char text[VALUE_CHARS]
-    cdef char* end = put_int(text, units // 10000)
-    cdef int64_t rest = units % 10000
-    end[0] = c"."
-    end[1] = <char> (c"0" + rest // 1000)
-    end[2] = <char> (c"0" + rest // 100 % 10)
-    end[3] = <char> (c"0" + rest // 10 % 10)
-    end[4] = <char> (c"0" + rest % 10)
-    return put_text(at, Text(&text[0], end + 5 - text))
+    return put_text(at, Text(&text[0], put_units(text, units) - text))
+
+
+cdef inline char* put_rounded(char* at, double number) noexcept:
+    return put_units(at, <int64_t> min(rint(number * 1e4), LARGEST_UNITS))
+
+
+cdef inline char* put_value(
+    char* at, double prob_purchase, double expected_90, double spend, double clv_90, double clv_365
+) noexcept:
+    """`state.codec.value_texts` of one customer who is scored."""
+    cdef char text[3 * VALUE_CHARS]
+    cdef char* end = put_rounded(text, prob_purchase)
+    end[0] = c" "
+    end = put_rounded(end + 1, expected_90)
+    if spend == spend:
+        end[0] = c" "
+        end = put_rounded(end + 1, spend)
+        end[0] = c" "
+        end = put_rounded(end + 1, clv_90)
+        end[0] = c" "
+        end = put_rounded(end + 1, clv_365)
+    return put_text(at, Text(&text[0], end - text))
 
 
 def write_hashes(
@@ -160,6 +187,11 @@ def write_hashes(
     bytes prob_alive,
     bytes expected,
     bytes monetary,
+    const double[::1] prob_purchase,
+    const double[::1] expected_90,
+    const double[::1] spend,
+    const double[::1] clv_90,
+    const double[::1] clv_365,
     const int16_t[::1] rfm,
     int64_t first_us,
     int64_t unknown_us,
@@ -175,6 +207,8 @@ def write_hashes(
     version : of the scorecard
     prob_alive, expected, monetary : JSON arrays of n numbers
         P(alive) may be null.
+    prob_purchase, expected_90, spend, clv_90, clv_365 : float64, shape (n,)
+        See `scoring.telling.Told`.
     rfm : int16, shape (n,)
         Three digits.
     first_us, unknown_us : int
@@ -215,7 +249,7 @@ def write_hashes(
     found = []
     for text in (*names, *segments, *lifecycles, *topics, version):
         fixed += len(text) + ENTRY_BYTES
-    fixed += len(names) * (VALUE_CHARS + ENTRY_BYTES)
+    fixed += (len(names) + 2) * (VALUE_CHARS + ENTRY_BYTES)  # one value has several numbers
     for i in range(n):
         room = len(days[i]) + len(ids_previous[i]) + len(ids_current[i])
         longest = max(longest, room)
@@ -249,26 +283,33 @@ def write_hashes(
             at = put_when(put(at, name[8]), row.as_of_us)
             at = put(at, name[9])
             at = put_text(at, Text(&number[0], put_number(number, &next_expected) - number))
-            at = put(put(at, name[10]), segment[none if row.segment < 0 else row.segment])
-            at = put_when(put(at, name[11]), row.segment_since_us)
-            at = put(at, name[12])
+            at = put(at, name[10])
+            if scored:
+                at = put_value(
+                    at, prob_purchase[i], expected_90[i], spend[i], clv_90[i], clv_365[i]
+                )
+            else:
+                at = put_text(at, Text(&number[0], 0))
+            at = put(put(at, name[11]), segment[none if row.segment < 0 else row.segment])
+            at = put_when(put(at, name[12]), row.segment_since_us)
+            at = put(at, name[13])
             at = put(at, lifecycle[no_lifecycle if row.lifecycle < 0 else row.lifecycle])
             put_digits(number, rfm[i], 3)
-            at = put_text(put(at, name[13]), Text(&number[0], 3))
-            at = put_when(put(at, name[14]), row.next_review_us)
-            at = put(at, name[15])
-            at = put(at, segment[none if row.next_segment < 0 else row.next_segment])
+            at = put_text(put(at, name[14]), Text(&number[0], 3))
+            at = put_when(put(at, name[15]), row.next_review_us)
             at = put(at, name[16])
+            at = put(at, segment[none if row.next_segment < 0 else row.next_segment])
+            at = put(at, name[17])
             at = put(
                 at, lifecycle[no_lifecycle if row.next_lifecycle < 0 else row.next_lifecycle]
             )
-            at = put_whole(put(at, name[17]), row.sequence)
-            at = put(put(at, name[18]), card)
-            at = put(at, name[19])
+            at = put_whole(put(at, name[18]), row.sequence)
+            at = put(put(at, name[19]), card)
+            at = put(at, name[20])
             at = put_source(at, topic[row.source_topic], row.source_offset)
             packed, previous = text_of(days[i]), text_of(ids_previous[i])
             current = text_of(ids_current[i])
-            at = put(at, name[20])
+            at = put(at, name[21])
             at = put_text(
                 at,
                 Text(

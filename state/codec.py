@@ -20,13 +20,14 @@ from scoring.moments import rfc3339
 from scoring.review import LIFECYCLES, monetary_value, t_x_days
 from scoring.segments import FloatArray
 from scoring.states import NEVER_US, NONE, NUMBERS, UNKNOWN_US, Numbers, States
-from scoring.telling import expected_purchases_30d, rfm_of
+from scoring.telling import Told, tell
 from scoring.timeline import Timeline
 from state.fields import FIELDS, SCORE_FIELDS
 from state.store import Fields
 
 _encode = msgspec.json.Encoder().encode
 _NAN = "null"  # in JSON
+_LARGEST_UNITS = 2.0**62
 _LIFECYCLE_TEXTS = [*(str(name) for name in LIFECYCLES), ""]
 _LIFECYCLE_NAMES = (*(str(name) for name in LIFECYCLES), None)
 Row = Sequence[str | bytes]
@@ -67,17 +68,19 @@ def _score_columns(
     card = timeline.card
     names = ["" if name is None else str(name) for name in card.segment_names.tolist()]
     scored = (numbers["frequency"] >= 0).tolist()
+    told = tell(numbers, card, calendar)
     return {
         "prob_alive": [
             text if ok and text != _NAN else ""
             for text, ok in zip(_numbers(numbers["prob_alive"]), scored, strict=True)
         ],
         "prob_alive_at": _times(numbers["as_of_us"]),
-        "expected_purchases_30d": _numbers(expected_purchases_30d(numbers, card, calendar)),
+        "expected_purchases_30d": _numbers(told.expected),
+        "value": _value_texts(told, scored),
         "segment": [names[index] for index in numbers["segment"].tolist()],
         "segment_since": _times(numbers["segment_since_us"]),
         "lifecycle": [_LIFECYCLE_TEXTS[index] for index in numbers["lifecycle"].tolist()],
-        "rfm": [f"{r}{f}{m}" for r, f, m in rfm_of(numbers, card, calendar).tolist()],
+        "rfm": list(map(str, told.rfm.tolist())),
         "next_review_at": _times(numbers["next_review_us"]),
         "next_segment": [names[index] for index in numbers["next_segment"].tolist()],
         "next_lifecycle": [_LIFECYCLE_TEXTS[index] for index in numbers["next_lifecycle"].tolist()],
@@ -255,6 +258,19 @@ def due_scores(numbers: Numbers) -> list[float]:
 def _numbers(column: FloatArray) -> list[str]:
     """As JSON writes them: the shortest text that is read as the same number; `_NAN` where it is none."""
     return _encode(column.tolist()).decode()[1:-1].split(",") if len(column) else []
+
+
+def _value_texts(told: Told, scored: list[bool]) -> list[str]:
+    """P(buy in 30 days), purchases of 90 days, and where there is a spend model that and two values."""
+    columns = (told.prob_purchase, told.expected_90, told.spend, told.clv_90, told.clv_365)
+    known = [column for column in columns if not np.isnan(column).any()]
+    texts = zip(*map(_rounded, known), strict=True)
+    return [" ".join(text) if ok else "" for text, ok in zip(texts, scored, strict=True)]
+
+
+def _rounded(column: FloatArray) -> list[str]:
+    """To four decimals."""
+    return _money(np.minimum(np.rint(column * 1e4), _LARGEST_UNITS).astype(np.int64))
 
 
 def _times(instants_us: np.ndarray) -> list[str]:

@@ -6,6 +6,7 @@ SCORE_FIELDS = (
     "prob_alive",
     "prob_alive_at",
     "expected_purchases_30d",
+    "value",
     "segment",
     "segment_since",
     "lifecycle",

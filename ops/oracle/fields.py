@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ops.oracle.history import LIFECYCLES, Change, Customer
-from ops.oracle.model import Card, expected_purchases, moment_of, rfm
+from ops.oracle.model import Card, Habits, buys_if_alive, expected_purchases, moment_of, rfm
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A crossing is found by bisection here and by a closed form there: the last bits of floats differ.
 MOMENT_US_MAX = 1_000
 ALIVE_MAX = 1e-9
 _EXPECTED_MAX = 1e-6  # relative, or of one purchase: here it is integrated numerically
+_ROUNDED_MAX = 1e-4  # four decimals are written
 
 
 def field_differences(
@@ -64,10 +65,17 @@ def field_differences(
         if not same_moment(micros(fields.get(field_name, "")), moment, tolerance):
             yield f"{field_name} is {fields.get(field_name)!r}, not {moment} µs"
     if habits is None:
-        if fields.get("prob_alive") != "":
-            yield f"prob_alive is {fields.get('prob_alive')!r}, though nothing is left to score"
+        for field_name in ("prob_alive", "value"):
+            if fields.get(field_name) != "":
+                yield f"{field_name} is {fields.get(field_name)!r}, though nothing is left to score"
         return
-    alive = float("nan") if customer.alive is None else customer.alive
+    yield from _score_differences(card, habits, now, customer.alive, fields)
+
+
+def _score_differences(
+    card: Card, habits: Habits, now: int, p_alive: float | None, fields: Mapping[str, str]
+) -> Iterator[str]:
+    alive = float("nan") if p_alive is None else p_alive
     wanted = expected_purchases(card, habits, now)
     numbers = {
         "monetary_value": (habits.monetary_value, 1e-9 * max(1.0, abs(habits.monetary_value))),
@@ -77,6 +85,10 @@ def field_differences(
     for field_name, (number, within) in numbers.items():
         if not abs(float(fields.get(field_name) or "nan") - number) <= within:
             yield f"{field_name} is {fields.get(field_name)!r}, not {number!r}"
+    # No spend model: the oracle's scorecard was not learnt.
+    value = [alive * buys_if_alive(card, habits, now), expected_purchases(card, habits, now, 90.0)]
+    if not _close(fields.get("value", "").split(), value):
+        yield f"value is {fields.get('value')!r}, not {value!r}"
     if fields.get("rfm") != rfm(card, habits, now):
         yield f"rfm is {fields.get('rfm')!r}, not {rfm(card, habits, now)!r}"
 
@@ -94,6 +106,12 @@ def change_differences(
         yield f"occurred_at is {body['occurred_at']}, not {expected.occurred_us} µs"
     if not abs(body["prob_alive"] - (expected.alive or 0.0)) <= ALIVE_MAX:
         yield f"prob_alive is {body['prob_alive']}, not {expected.alive}"
+
+
+def _close(told: Sequence[str], numbers: Sequence[float]) -> bool:
+    return len(told) == len(numbers) and all(
+        abs(float(one) - number) <= _ROUNDED_MAX for one, number in zip(told, numbers, strict=True)
+    )
 
 
 def same_moment(found: int | None, expected: int | None, tolerance: int) -> bool:

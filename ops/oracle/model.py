@@ -82,6 +82,13 @@ def prob_alive(card: Card, habits: Habits, now_us: int) -> float:
     return 1.0 / (1.0 + gone)
 
 
+def buys_if_alive(card: Card, habits: Habits, now_us: int, days: float = 30.0) -> float:
+    """Probability of a purchase in the days to come, of somebody who is alive."""
+    since = card.alpha_days + now_us / DAY_US - habits.first_day
+    survives: float = (since / (since + days)) ** (card.r + habits.frequency)
+    return 1.0 - survives
+
+
 def expected_purchases(card: Card, habits: Habits, now_us: int, days: float = 30.0) -> float:
     """Purchases expected in the days to come: the mean over the posterior of rate and dropout."""
     age = now_us / DAY_US - habits.first_day

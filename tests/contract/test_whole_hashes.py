@@ -7,11 +7,14 @@ import os
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from schemas.scorecard import SpendParams
 from schemas.transaction import FIRST_US
 from scoring import ledger
 from scoring.business_calendar import BusinessCalendar
 from scoring.states import States
+from scoring.timeline import Timeline
 from state.codec import encode_rows
 from state.fields import FIELDS, SCORE_FIELDS
 from state.rows import CustomerRows
@@ -36,28 +39,33 @@ def client(at_redis) -> redis.Redis:
     return client
 
 
-def rows_of(states: States, fields=FIELDS) -> CustomerRows:
-    return CustomerRows(states, TIMELINE, TOPICS, UTC, fields)
+VALUED = Timeline.of(
+    TIMELINE.card.scorecard.model_copy(update={"spend": SpendParams(p=6.25, q=3.74, v=15.44)})
+)
 
 
-def fields_of(states: States) -> list[dict[bytes, bytes]]:
+def rows_of(states: States, fields=FIELDS, timeline: Timeline = TIMELINE) -> CustomerRows:
+    return CustomerRows(states, timeline, TOPICS, UTC, fields)
+
+
+def fields_of(states: States, timeline: Timeline = TIMELINE) -> list[dict[bytes, bytes]]:
     return [
         {
             name.encode(): value if isinstance(value, bytes) else value.encode()
             for name, value in zip(FIELDS, row, strict=True)
         }
-        for row in encode_rows(states, TIMELINE, TOPICS, UTC)
+        for row in encode_rows(states, timeline, TOPICS, UTC)
     ]
 
 
-@given(states=states_of_customers())
+@given(states=states_of_customers(), timeline=st.sampled_from([TIMELINE, VALUED]))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_redis_reads_a_whole_hash_as_its_fields(client, prefix, states):
+def test_redis_reads_a_whole_hash_as_its_fields(client, prefix, states, timeline):
     key = f"{prefix}customer:c"
     # What silence changes is written whole as well: the rest is there, too.
-    whole = rows_of(states, SCORE_FIELDS).whole_hashes()
+    whole = rows_of(states, SCORE_FIELDS, timeline).whole_hashes()
     assert whole is not None
-    for payload, fields in zip(whole, fields_of(states), strict=True):
+    for payload, fields in zip(whole, fields_of(states, timeline), strict=True):
         client.restore(key, 0, payload, replace=True)
         assert client.hgetall(key) == fields
         assert client.object("encoding", key) == b"listpack"

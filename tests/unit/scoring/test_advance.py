@@ -21,7 +21,7 @@ from scoring.events import Events
 from scoring.review import score
 from scoring.scorers import scorer_of
 from scoring.states import NUMBERS, UNKNOWN_US, States, blank_numbers
-from scoring.telling import Told, expected_purchases_30d, tell, tell_plainly
+from scoring.telling import Told, tell, tell_plainly
 from scoring.timeline import Card, Timeline
 from tests.support.compiled import needs_compiled
 
@@ -149,9 +149,6 @@ def test_what_is_told_of_customers_is_what_python_tells(family, a):
         np.testing.assert_array_equal(getattr(compiled, name), getattr(plain, name), name)
         np.testing.assert_array_equal(getattr(first, name), getattr(plain, name), name)
     assert np.isfinite(plain.clv_365).all() == (spend is not None)
-    np.testing.assert_array_equal(
-        compiled.expected, expected_purchases_30d(numbers, card, calendar)
-    )
 
 
 def test_customers_on_an_older_scorecard_are_brought_up_as_python_does():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import LedgerError
-from schemas.scorecard import Family, Origin
+from schemas.scorecard import Family, Origin, SpendParams
 from scoring import ledger
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
@@ -18,6 +18,7 @@ from scoring.ledger import NO_DAY, RecentIds
 from scoring.states import NEVER_US, NONE, NUMBERS, UNKNOWN_US, States
 from scoring.texts import Texts
 from scoring.timeline import Timeline
+from scoring.value import value_of
 from state.codec import decode_one, decode_rows, due_scores, encode_rows, parse_time, parse_times
 from state.fields import FIELDS, SCORE_FIELDS
 from state.outbox import Message, Run, count_records, pack_messages, unpack_messages
@@ -125,6 +126,7 @@ def test_hash_of_a_customer_reads_as_a_person_would_write_it():
         name: value.decode() for name, value in hashes_of(states)[0].items() if name != "ledger"
     }
     assert float(text.pop("expected_purchases_30d")) > 0
+    assert [0 < float(number) < 2 for number in text.pop("value").split()] == [True, True]
     assert text == {
         "frequency": "1",
         "t_x_days": "30",
@@ -148,11 +150,38 @@ def test_hash_of_a_customer_reads_as_a_person_would_write_it():
     }
 
 
+def test_value_is_told_in_four_decimals_once_there_is_a_spend_model():
+    card = bootstrap_scorecard().model_copy(
+        update={"spend": SpendParams(p=6.25, q=3.74, v=15.44), "discount_rate": 0.1}
+    )
+    states = one(
+        [(10_000, 119_900, False), (10_030, 50_000, False)],
+        as_of_us=10_040 * US_PER_DAY,
+        prob_alive=0.7,
+        segment=1,
+        lifecycle=0,
+    )
+    (encoded,) = hashes_of(states, timeline=Timeline.of(card))
+    told = [float(number) for number in encoded["value"].split()]
+    x, t_x, age = np.array([1]), np.array([30.0]), np.array([40.0])
+    value = value_of(x, t_x, age, np.array([5.0]), np.array([0.7]), card)
+    assert told == [
+        round(float(column[0]), 4)
+        for column in (
+            value.prob_purchase_30d,
+            value.expected_purchases_90d,
+            value.expected_spend,
+            value.clv_90d,
+            value.clv_365d,
+        )
+    ]
+
+
 def test_customer_of_whom_nothing_is_left_to_score_is_stored_so_and_comes_back_so():
     states = one([(10_000, 5_000, False), (10_000, 5_000, True)], as_of_us=10_000 * US_PER_DAY)
     assert states.numbers["frequency"][0] == -1
     encoded = hashes_of(states)[0]
-    for name in ("prob_alive", "segment", "lifecycle", "next_review_at", "next_segment"):
+    for name in ("prob_alive", "value", "segment", "lifecycle", "next_review_at", "next_segment"):
         assert encoded[name] == b""
     assert encoded["frequency"] == encoded["t_x_days"] == b"0"
     assert encoded["expected_purchases_30d"] == b"0.0"
