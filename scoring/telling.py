@@ -79,14 +79,20 @@ def tell_plainly(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> To
     z = card.segmenter.features(alive, numbers["frequency"], money)
     distance, beyond = card.segmenter.margin(z, np.maximum(numbers["segment"], 0))
     silence = np.where(numbers["frequency"] >= 0, silence_days(numbers, calendar), 0.0)
+    prob, expected, expected_90, spend, clv_90, clv_365 = _value(numbers, card, calendar)
     return Told(
-        alive,
-        np.maximum(silence, 0.0),
-        money,
-        distance,
-        *_value(numbers, card, calendar),
-        beyond.astype(np.int16),
-        (rfm_of(numbers, card, calendar) @ _RFM_STEPS).astype(np.int16),
+        prob_alive=alive,
+        silence=np.maximum(silence, 0.0),
+        monetary=money,
+        distance=distance,
+        prob_purchase=prob,
+        expected=expected,
+        expected_90=expected_90,
+        spend=spend,
+        clv_90=clv_90,
+        clv_365=clv_365,
+        beyond=beyond.astype(np.int16),
+        rfm=(rfm_of(numbers, card, calendar) @ _RFM_STEPS).astype(np.int16),
     )
 
 
