@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scipy.stats import linregress, theilslopes
+
 from tests.chaos.crew import Crew
 
 _SAMPLE_SECONDS = 5.0
@@ -26,22 +28,39 @@ class Lifetime:
         return [sample for sample in self.samples if sample[0] >= warm_up]
 
     def slope_per_hour(self, warm_up: float) -> float | None:
-        """Megabytes an hour by least squares; None for fewer than two samples."""
+        """Megabytes an hour; None for fewer than two samples."""
         return slope(self.after(warm_up), 3_600.0)
 
 
 def slope(points: Sequence[tuple[float, float]], unit: float) -> float | None:
-    """Rise of y for each `unit` of x by least squares.
+    """Rise of y for each `unit` of x: the median of the slopes between any two points.
+
+    What is looked for goes on for as long as the worker does. Who takes another's partitions over rises by a
+    few megabytes, once, and stays there: by least squares a step of 2.5 soon after the warm-up passes for
+    1.4 an hour.
+
+    Notes
+    -----
+    The estimator of Theil (1950) and Sen (1968); for memory that ages, Garg, van Moorsel, Vaidyanathan and
+    Trivedi (1998), "A methodology for detection and estimation of software aging".
 
     >>> slope([(0, 1), (1, 3), (2, 5)], 1.0)
     2.0
     """
     if len(points) < 2:
         return None
-    mean_x = sum(x for x, _ in points) / len(points)
-    mean_y = sum(y for _, y in points) / len(points)
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    return unit * sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    x, y = zip(*points, strict=True)
+    return unit * float(theilslopes(y, x).slope)
+
+
+def least_squares(points: Sequence[tuple[float, float]], unit: float) -> float:
+    """The same by least squares, which gives a step its share.
+
+    >>> least_squares([(0, 1), (1, 3), (2, 5)], 1.0)
+    2.0
+    """
+    x, y = zip(*points, strict=True)
+    return unit * float(linregress(x, y).slope)
 
 
 def resident_mb(pid: int) -> float | None:

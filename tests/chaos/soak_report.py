@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tests.chaos.memory import least_squares
+
 if TYPE_CHECKING:
     from tests.chaos.soak import Soaked
 
@@ -18,7 +20,10 @@ def render(soaked: Soaked) -> tuple[str, bool]:
     slope = None if spared is None else spared.slope_per_hour(soaked.warm_up)
     judged = soaked.seconds - soaked.warm_up >= _JUDGED_SECONDS_MIN
     passed = not soaked.failures and slope is not None and (slope < SLOPE_MB_MAX or not judged)
-    grew = "was not measured" if slope is None else f"grew by {slope:+.2f} MB an hour"
+    grew = "was not measured"
+    if spared is not None and slope is not None:
+        by_squares = least_squares(spared.after(soaked.warm_up), 3_600.0)
+        grew = f"grew by {slope:+.2f} MB an hour (Theil and Sen; least squares {by_squares:+.2f})"
     limit = f"at most {SLOPE_MB_MAX:g}" if judged else "not judged: too short a time"
     rate = soaked.sent / soaked.seconds if soaked.seconds else 0.0
     lines = [
