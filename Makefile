@@ -16,7 +16,11 @@ $(READY): requirements.lock pyproject.toml $(wildcard */*.pyx */*.pxd)
 demo: $(READY)  ## 69,659 real purchases become living segments; KEEP=1 leaves it running; STACK=local or docker: a real Kafka
 	@$(BIN)/everscore demo $(if $(KEEP),--keep) $(if $(STACK),--stack $(STACK))
 
-test: $(READY)  ## unit, property, parity, contract and integration tests
+$(VENV)/.posterior: requirements-posterior.lock $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+test: $(READY) $(VENV)/.posterior  ## unit, property, parity, contract and integration tests
 	$(BIN)/python -m pytest $(ARGS)
 
 shots: $(READY)  ## pictures of every view of the console, and of what it says where something is missing: ops/reports/console
@@ -68,6 +72,7 @@ schemas: $(READY)  ## regenerate schemas/json from the models, and the API's des
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 lock:  ## resolve the exact versions again (needs uv)
 	uv pip compile $(LOCK) $(addprefix --extra ,build dev docker embedded files report security serve) -o requirements.lock pyproject.toml
+	uv pip compile $(LOCK) -c requirements.lock --extra posterior -o requirements-posterior.lock pyproject.toml
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
 		| uv pip compile $(LOCK) -o requirements-bench.lock -
 

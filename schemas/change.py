@@ -99,7 +99,9 @@ class ChangeEvent(BaseModel):
     cause: Cause
     occurred_at: datetime = Field(description="Event time: of the transaction, or of the crossing.")
     prob_alive: float = Field(ge=0, le=1)
-    prob_purchase_30d: float = Field(ge=0, le=1, description="Of a purchase within 30 days.")
+    prob_purchase_30d: float = Field(
+        ge=0, le=1, description="Of a purchase within 30 days; four decimals, as all of the value."
+    )
     expected_purchases_30d: float = Field(ge=0)
     expected_purchases_90d: float = Field(ge=0)
     frequency: int = Field(ge=0, description="Repeat purchase days.")

@@ -3,6 +3,7 @@
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.math cimport rint
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport malloc
 from libc.string cimport memcpy
@@ -139,6 +140,22 @@ cdef inline char* put_moment(char* at, int64_t instant_us) noexcept:
     put_pair(at + 24, micro % 100)
     at[26] = c"Z"
     return at + MOMENT
+
+
+cdef inline char* put_units(char* at, int64_t units) noexcept:
+    """Ten-thousandths as a number with four decimals."""
+    cdef int64_t rest = units % 10000
+    at = put_int(at, units // 10000)
+    at[0] = c"."
+    put_digits(at + 1, rest, 4)
+    return at + 5
+
+
+cdef inline char* put_rounded(char* at, double number) noexcept:
+    """A number with four decimals; none for what is no number."""
+    if number - number != 0.0:
+        return put_literal(at, b"null", 4)
+    return put_units(at, <int64_t> rint((number if number < 4e14 else 4e14) * 1e4))
 
 
 cdef inline char* put_number(char* at, const char** numbers) noexcept:

@@ -20,6 +20,7 @@ from scoring._bytes cimport (
     put_literal,
     put_moment,
     put_number,
+    put_rounded,
     text_of,
     texts_of,
 )
@@ -69,15 +70,15 @@ def write_changes(
     list labels,
     list labels_json,
     bytes prob_alive,
-    bytes prob_purchase,
     bytes expected,
-    bytes expected_90,
     bytes silence,
     bytes monetary,
-    bytes spend,
-    bytes clv_90,
-    bytes clv_365,
     bytes distance,
+    const double[::1] prob_purchase,
+    const double[::1] expected_90,
+    const double[::1] spend,
+    const double[::1] clv_90,
+    const double[::1] clv_365,
     const int16_t[::1] rfm,
     const int16_t[::1] beyond,
     const int16_t[::1] next_segments,
@@ -100,7 +101,8 @@ def write_changes(
         the names are enough.
     kinds, previous, current, causes : uint8, shape (n,)
         Indices into `kind_texts`, `labels`, `labels`, `cause_texts`; the last label stands for none.
-    prob_alive to distance : JSON arrays of n numbers, or nulls
+    prob_alive, expected, silence, monetary, distance : JSON arrays of n numbers
+    prob_purchase, expected_90, spend, clv_90, clv_365 : float64, shape (n,)
     rfm : int16, shape (n,)
         Three digits.
     beyond : uint8, shape (n,)
@@ -135,14 +137,9 @@ def write_changes(
     cdef Text card = text_of(version), card_json = text_of(version_json)
     cdef Text prefix = text_of(namespace), none
     cdef const char* next_prob = PyBytes_AS_STRING(prob_alive)
-    cdef const char* next_purchase = PyBytes_AS_STRING(prob_purchase)
     cdef const char* next_expected = PyBytes_AS_STRING(expected)
-    cdef const char* next_expected_90 = PyBytes_AS_STRING(expected_90)
     cdef const char* next_silence = PyBytes_AS_STRING(silence)
     cdef const char* next_monetary = PyBytes_AS_STRING(monetary)
-    cdef const char* next_spend = PyBytes_AS_STRING(spend)
-    cdef const char* next_clv_90 = PyBytes_AS_STRING(clv_90)
-    cdef const char* next_clv_365 = PyBytes_AS_STRING(clv_365)
     cdef const char* next_distance = PyBytes_AS_STRING(distance)
     cdef char* buffer = NULL
     cdef char* at
@@ -216,11 +213,11 @@ def write_changes(
             at = put_literal(at, b',"prob_alive":', 14)
             at = put_number(at, &next_prob)
             at = put_literal(at, b',"prob_purchase_30d":', 21)
-            at = put_number(at, &next_purchase)
+            at = put_rounded(at, prob_purchase[i])
             at = put_literal(at, b',"expected_purchases_30d":', 26)
             at = put_number(at, &next_expected)
             at = put_literal(at, b',"expected_purchases_90d":', 26)
-            at = put_number(at, &next_expected_90)
+            at = put_rounded(at, expected_90[i])
             at = put_literal(at, b',"frequency":', 13)
             at = put_int(at, row.frequency if row.frequency > 0 else 0)
             at = put_literal(at, b',"silence_days":', 16)
@@ -228,11 +225,11 @@ def write_changes(
             at = put_literal(at, b',"monetary_value":', 18)
             at = put_number(at, &next_monetary)
             at = put_literal(at, b',"expected_spend":', 18)
-            at = put_number(at, &next_spend)
+            at = put_rounded(at, spend[i])
             at = put_literal(at, b',"clv_90d":', 11)
-            at = put_number(at, &next_clv_90)
+            at = put_rounded(at, clv_90[i])
             at = put_literal(at, b',"clv_365d":', 12)
-            at = put_number(at, &next_clv_365)
+            at = put_rounded(at, clv_365[i])
             at = put_literal(at, b',"rfm":', 7)
             at = put_literal(at, b'{"recency":', 11)
             at = put_int(at, rfm[i] // 100)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from schemas.change import CHANGES_NAMESPACE, change_ids
 from schemas.compiled import compiled
 from schemas.transaction import FIRST_US, LAST_US
+from scoring.decimals import rounded
 from scoring.moments import rfc3339
 from scoring.states import Numbers
 from scoring.texts import Texts
@@ -35,18 +36,8 @@ _BODY = (
     b'"scorecard":%b,'
     b'"source":{"topic":%b,"partition":%d,"offset":%d}}'
 )
-_FLOATS = (
-    "prob_alive",
-    "prob_purchase",
-    "expected",
-    "expected_90",
-    "silence",
-    "monetary",
-    "spend",
-    "clv_90",
-    "clv_365",
-    "distance",
-)
+_EXACT = ("prob_alive", "expected", "silence", "monetary", "distance")
+_ROUNDED = ("prob_purchase", "expected_90", "spend", "clv_90", "clv_365")
 _RFM = b'{"recency":%d,"frequency":%d,"monetary":%d}'
 _MARGIN = b'{"segment":%b,"distance":%b}'
 _REVIEW = b'{"at":"%b","segment":%b,"lifecycle":%b}'
@@ -86,7 +77,8 @@ class ChangeColumns:
     rfm : int16, shape (n,)
         The three quintile scores as one number of three digits.
     prob_alive to distance : float64, shape (n,)
-        See `scoring.telling.Told`; what is no number is told as null.
+        See `scoring.telling.Told`. P(buy), purchases of 90 days and value are told with four decimals, what
+        is no number as null.
     """
 
     numbers: Numbers
@@ -152,7 +144,8 @@ def write_compiled(columns: ChangeColumns, words: Vocabulary, partition: int) ->
         words.causes,
         [*words.labels, b"None"],
         [*_quoted_once(tuple(words.labels)), b"null"],
-        *map(_json, _floats(columns)),
+        *(_json(getattr(columns, name)) for name in _EXACT),
+        *(np.ascontiguousarray(getattr(columns, name)) for name in _ROUNDED),
         columns.rfm,
         columns.beyond,
         columns.next_segments,
@@ -185,17 +178,19 @@ def write_plainly(columns: ChangeColumns, words: Vocabulary, partition: int) -> 
     (version_json,) = _quoted([words.version])
     times = [None if at is None else at.encode() for at in rfc3339(numbers["as_of_us"])]
     reviews = [None if at is None else at.encode() for at in rfc3339(numbers["next_review_us"])]
-    floats = [map(_encode, column.tolist()) for column in _floats(columns)]
+    exact = [map(_encode, getattr(columns, name).tolist()) for name in _EXACT]
+    value = [map(str.encode, rounded(getattr(columns, name))) for name in _ROUNDED]
     bodies, identities = [], []
     for (
         row, at, customer, kind, cause, previous, current, beyond, segment, lifecycle, rfm,
-        alive, purchase, expected, expected_90, silence, monetary, spend, clv_90, clv_365, distance,
-        review,
+        alive, expected, silence, monetary, distance,
+        purchase, expected_90, spend, clv_90, clv_365, review,
     ) in zip(
         numbers[["sequence", "frequency", "source_topic", "source_offset"]].tolist(),
         times,
         *(column.tolist() for column in _indices(columns)),
-        *floats,
+        *exact,
+        *value,
         reviews,
         strict=True,
     ):  # fmt: skip
@@ -246,10 +241,6 @@ def write_plainly(columns: ChangeColumns, words: Vocabulary, partition: int) -> 
         )
     moments = Texts.of([at or b"" for at in times])
     return Written(Texts.of(bodies), b"".join(change_ids(identities)), moments)
-
-
-def _floats(columns: ChangeColumns) -> list[NDArray[np.float64]]:
-    return [getattr(columns, name) for name in _FLOATS]
 
 
 def _indices(columns: ChangeColumns) -> list[NDArray[np.integer]]:

@@ -7,7 +7,6 @@ it read it; `rdb.h`, `listpack.c` and `crc64.c` of Redis define it. The values a
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.math cimport rint
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -22,6 +21,8 @@ from scoring._bytes cimport (
     put_int,
     put_moment,
     put_number,
+    put_rounded,
+    put_units,
     put_varint,
     text_of,
     texts_of,
@@ -37,8 +38,6 @@ cdef enum:
     ENTRY_BYTES = 16  # around a value, at most
     VALUE_CHARS = 64  # of a number or moment, at most
     VARINT_BYTES_MAX = 10
-
-cdef double LARGEST_UNITS = 2.0**62  # of `state.codec`
 
 cdef uint64_t[8][256] CRC  # of each byte, with 0 to 7 bytes after it
 
@@ -138,28 +137,15 @@ cdef inline char* put_when(char* at, int64_t instant_us) noexcept:
     return put_text(at, Text(&moment[0], MOMENT))
 
 
-cdef inline char* put_units(char* at, int64_t units) noexcept:
-    """Ten-thousandths as a number with four decimals."""
-    cdef int64_t rest = units % 10000
-    at = put_int(at, units // 10000)
-    at[0] = c"."
-    put_digits(at + 1, rest, 4)
-    return at + 5
-
-
 cdef inline char* put_money(char* at, int64_t units) noexcept:
     cdef char text[VALUE_CHARS]
     return put_text(at, Text(&text[0], put_units(text, units) - text))
 
 
-cdef inline char* put_rounded(char* at, double number) noexcept:
-    return put_units(at, <int64_t> min(rint(number * 1e4), LARGEST_UNITS))
-
-
 cdef inline char* put_value(
     char* at, double prob_purchase, double expected_90, double spend, double clv_90, double clv_365
 ) noexcept:
-    """`state.codec.value_texts` of one customer who is scored."""
+    """The field `value` of one customer who is scored."""
     cdef char text[3 * VALUE_CHARS]
     cdef char* end = put_rounded(text, prob_purchase)
     end[0] = c" "

@@ -15,6 +15,7 @@ import numpy as np
 from schemas.transaction import EPOCH, MICROSECOND
 from scoring import ledger
 from scoring.business_calendar import BusinessCalendar
+from scoring.decimals import NOT_A_NUMBER, decimals, rounded
 from scoring.ledger import RecentIds
 from scoring.moments import rfc3339
 from scoring.review import LIFECYCLES, monetary_value, t_x_days
@@ -26,8 +27,6 @@ from state.fields import FIELDS, SCORE_FIELDS
 from state.store import Fields
 
 _encode = msgspec.json.Encoder().encode
-_NAN = "null"  # in JSON
-_LARGEST_UNITS = 2.0**62
 _LIFECYCLE_TEXTS = [*(str(name) for name in LIFECYCLES), ""]
 _LIFECYCLE_NAMES = (*(str(name) for name in LIFECYCLES), None)
 Row = Sequence[str | bytes]
@@ -71,7 +70,7 @@ def _score_columns(
     told = tell(numbers, card, calendar)
     return {
         "prob_alive": [
-            text if ok and text != _NAN else ""
+            text if ok and text != NOT_A_NUMBER else ""
             for text, ok in zip(_numbers(numbers["prob_alive"]), scored, strict=True)
         ],
         "prob_alive_at": _times(numbers["as_of_us"]),
@@ -100,8 +99,8 @@ def _fact_columns(states: States, topics: Sequence[str]) -> dict[str, Sequence[s
         "first_purchase_at": _times(numbers["first_at_us"]),
         "last_purchase_at": _times(numbers["last_at_us"]),
         "monetary_value": _numbers(monetary_value(numbers)),
-        "monetary_total": _money(numbers["purchase_units"]),
-        "refund_total": _money(numbers["refund_units"]),
+        "monetary_total": decimals(numbers["purchase_units"]),
+        "refund_total": decimals(numbers["refund_units"]),
         "source": [
             f"{topics[topic]}:{offset}"
             for topic, offset in zip(
@@ -256,26 +255,17 @@ def due_scores(numbers: Numbers) -> list[float]:
 
 
 def _numbers(column: FloatArray) -> list[str]:
-    """As JSON writes them: the shortest text that is read as the same number; `_NAN` where it is none."""
+    """As JSON writes them: the shortest text that is read as the same number."""
     return _encode(column.tolist()).decode()[1:-1].split(",") if len(column) else []
 
 
 def _value_texts(told: Told, scored: list[bool]) -> list[str]:
     """P(buy in 30 days), purchases of 90 days, and where there is a spend model that and two values."""
     columns = (told.prob_purchase, told.expected_90, told.spend, told.clv_90, told.clv_365)
-    known = [column for column in columns if not np.isnan(column).any()]
-    texts = zip(*map(_rounded, known), strict=True)
+    known = [column for column in columns if np.isfinite(column).all()]
+    texts = zip(*map(rounded, known), strict=True)
     return [" ".join(text) if ok else "" for text, ok in zip(texts, scored, strict=True)]
-
-
-def _rounded(column: FloatArray) -> list[str]:
-    """To four decimals."""
-    return _money(np.minimum(np.rint(column * 1e4), _LARGEST_UNITS).astype(np.int64))
 
 
 def _times(instants_us: np.ndarray) -> list[str]:
     return [text or "" for text in rfc3339(instants_us)]
-
-
-def _money(units: np.ndarray) -> list[str]:
-    return [f"{value // 10_000}.{value % 10_000:04d}" for value in units.tolist()]

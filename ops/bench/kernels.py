@@ -18,7 +18,9 @@ from typing import cast
 import numpy as np
 
 from schemas.decoding import decode_transactions
+from schemas.scorecard import Scorecard
 from scoring.bootstrap import bootstrap_scorecard
+from scoring.prospects import prospects_of
 from state.keys import Keys
 from state.memory_store import MemoryStore
 from state.outbox import Run
@@ -36,6 +38,7 @@ PARTITIONS = 4
 LARGE, SMALL = 500, 8
 """Records of a slice: of one who catches up, and of one who keeps pace with 2,000 a second."""
 _COLUMN = 8
+_FREQUENT, _DAYS = 40, 2.0 ** np.arange(10)  # repeat purchases and ages that CDNOW has
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ async def _count(purchases: Sequence[Purchase], size: int) -> None:
     await store.save_scorecard(card.version, card.model_dump_json().encode(), current=True)
     engine = SliceEngine(store, settings, PARTITIONS)
     await engine.acquire(0)
+    _make_tables(card)
     codec = CODECS[settings.compression_type]
     for some in _slices(purchases, size):
         records = cast(Sequence[Record], some)
@@ -115,6 +119,13 @@ async def _count(purchases: Sequence[Purchase], size: int) -> None:
         for told in committed.outgoing if committed else ():
             if isinstance(told, Run):
                 list(packed_batches(told.records, BATCH_BYTES, codec))
+
+
+def _make_tables(card: Scorecard) -> None:
+    """What a worker makes once for a scorecard, and what is little for each of millions of purchases."""
+    frequency, span = np.meshgrid(np.arange(_FREQUENT), card.alive.alpha_days + _DAYS)
+    prospects = prospects_of(card.alive, card.discount_rate)
+    prospects.sums_if_alive(frequency.ravel(), span.ravel())
 
 
 def _slices(purchases: Sequence[Purchase], size: int) -> Iterator[Sequence[Purchase]]:

@@ -19,10 +19,12 @@ from ops.cli.scorecard_view import (
     moves_line,
     parameters_table,
     plain_table,
+    posterior_table,
     segments_table,
 )
 from ops.cli.support import command, err, open_store, out, print_json, read_settings
 from ops.population import Page, Population
+from ops.posterior import CUSTOMERS_MAX, Credible, check_installed, posterior_of
 from ops.scorecards import Comparison, put_in_use, scorecard_in_use
 from schemas.errors import ConfigurationError
 from schemas.scorecard import Family, Origin, Scorecard
@@ -61,6 +63,15 @@ async def fit(
     model: Annotated[
         Model | None, typer.Option(help="mbg: MBG/NBD, bg: BG/NBD. [EVERSCORE_FAMILY]")
     ] = None,
+    posterior: Annotated[
+        bool,
+        typer.Option(
+            "--posterior", help="Say how sure the parameters are; takes minutes, and PyMC."
+        ),
+    ] = False,
+    posterior_draws: Annotated[
+        int, typer.Option(min=100, help="Of each of two chains, after as many to find the way.")
+    ] = 1_000,
     to: Annotated[Path | None, typer.Option("--out", help="Write the candidate here.")] = None,
     publish: Annotated[
         bool, typer.Option("--publish", help="Put it into use at once, without a look.")
@@ -75,6 +86,8 @@ async def fit(
     source = Source(file, format_name, mapping)
     count = _count(k)
     overrides = read_overrides(settings.overrides)  # what is wrong with it, before the work
+    if posterior:
+        check_installed()
     family = settings.family if model is None else _FAMILIES[model]
     async with open_store(settings) as store:
         live = publish or not source.is_file
@@ -93,6 +106,9 @@ async def fit(
                 source=source.described(),
             )
             found = _refit(population, current, options, settings, bar)
+            sure = (
+                _posterior(found, population, settings, posterior_draws, bar) if posterior else []
+            )
         card = overridden(found.scorecard, overrides)
         if publish:
             card = await put_in_use(store, settings, card)
@@ -102,6 +118,9 @@ async def fit(
         print_json(card.model_dump(mode="json"))
         return
     _show(found, card, current, population, settings)
+    if sure:
+        out.print()
+        out.print(posterior_table(sure))
     _say_what_next(card, current, settings, to, source, published=publish)
 
 
@@ -145,6 +164,23 @@ def _refit(
     calendar = BusinessCalendar(settings.timezone)
     return refit(
         population.sample(), population.now_us, current, options, calendar, settings.seed, judged
+    )
+
+
+def _posterior(
+    found: Refit, population: Population, settings: Settings, draws: int, bar: Progress
+) -> list[Credible]:
+    customers = population.sample()
+    bar.add_task(
+        f"sampling the posterior, {min(len(customers), CUSTOMERS_MAX):,} customers", total=None
+    )
+    return posterior_of(
+        customers,
+        population.now_us,
+        found.scorecard,
+        BusinessCalendar(settings.timezone),
+        draws=draws,
+        seed=settings.seed,
     )
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.cli.customers import when
+from ops.posterior import LEVEL, Credible
 from ops.scorecards import Comparison, Entry
 from schemas.scorecard import Family, Scorecard
 from scoring.segment_count import CountQuality
@@ -45,6 +46,15 @@ def parameters_table(
     table.add_row("days between purchases", *(_days_between(one) for one in cards), "")
     table.add_row("gone after a purchase", *(_gone(one) for one in cards), "")
     table.add_row("mean purchase day", *(_spend(one) for one in cards), "")
+    return table
+
+
+def posterior_table(found: Sequence[Credible]) -> Table:
+    """How sure each parameter is."""
+    table = plain_table("how sure", "fitted", "median", f"{LEVEL:.0%} lie between", "and")
+    for one in found:
+        numbers = (one.fitted, one.median, one.low, one.high)
+        table.add_row(one.name, *(f"{number:.4g}" for number in numbers))
     return table
 
 

@@ -8,42 +8,30 @@ import pytest
 from ops import posterior
 from ops.posterior import check_installed, posterior_of, rhat
 from schemas.errors import ConfigurationError, DegenerateFitError
-from schemas.scorecard import Family
+from schemas.scorecard import AliveParams, Family, SpendParams
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
 from scoring.fit import fit_alive, fit_spend
 from scoring.learning import LearningSample
-from scoring.refit import spans_of
+from tests.support.synthetic import draw
 
 CALENDAR = BusinessCalendar("UTC")
-NOW_US = 10_000 * 86_400_000_000
-TRUE = {"r": 0.8, "alpha_days": 30.0, "a": 0.9, "b": 2.0, "p": 6.0, "q": 4.0, "v": 15.0}
+ALIVE = AliveParams(r=0.8, alpha_days=30.0, a=0.9, b=2.0)
+SPEND = SpendParams(p=6.0, q=4.0, v=15.0)
+TRUE = ALIVE.model_dump(exclude={"family"}) | SPEND.model_dump()
 
 
 @pytest.fixture(scope="module")
-def customers() -> LearningSample:
-    """1,500 who live as the model says, day by day."""
-    random = np.random.default_rng(20261122)
-    rows = []
-    for first_day in random.integers(9_600, 9_700, 1_500).tolist():
-        rate = random.gamma(TRUE["r"], 1.0 / TRUE["alpha_days"])
-        leaves = random.beta(TRUE["a"], TRUE["b"])
-        last, day, often = float(first_day), float(first_day), 0
-        while random.random() >= leaves:  # who leaves after the very first is never seen again
-            day += random.exponential(1.0 / rate)
-            if day > 10_000:
-                break
-            last, often = day, often + 1
-        scale = random.gamma(TRUE["q"], 1.0 / TRUE["v"])
-        mean = random.gamma(TRUE["p"] * often, 1.0 / scale) / often if often else 0.0
-        rows.append((often, first_day, round(last), mean))
-    often, first, last, mean = (np.array(column) for column in zip(*rows, strict=True))
-    return LearningSample(often, first, last, mean)
+def drawn() -> tuple[LearningSample, int]:
+    """4,000 who live as the model says, and now."""
+    customers, now_day = draw(ALIVE, SPEND, 4_000, 400, seed=20261122)
+    return customers, now_day * 86_400_000_000
 
 
 @pytest.fixture(scope="module")
-def card(customers):
-    spans = spans_of(customers, NOW_US, CALENDAR)
+def card(drawn):
+    customers, now_us = drawn
+    spans = customers.spans(now_us, CALENDAR)
     return bootstrap_scorecard().model_copy(
         update={
             "alive": fit_alive(customers.frequency, *spans, Family.MBGNBD).params,
@@ -52,8 +40,8 @@ def card(customers):
     )
 
 
-def test_truth_and_fit_lie_within_the_posterior(customers, card):
-    found = posterior_of(customers, NOW_US, card, CALENDAR, draws=300, seed=1)
+def test_truth_and_fit_lie_within_the_posterior(drawn, card):
+    found = posterior_of(*drawn, card, CALENDAR, draws=400, seed=1)
     assert [one.name for one in found] == list(TRUE)
     for one in found:
         assert one.low < one.median < one.high
@@ -62,11 +50,11 @@ def test_truth_and_fit_lie_within_the_posterior(customers, card):
         assert one.low - wide < TRUE[one.name] < one.high + wide, one
 
 
-def test_chains_that_disagree_are_refused_by_name(monkeypatch, customers, card):
+def test_chains_that_disagree_are_refused_by_name(monkeypatch, drawn, card):
     apart = np.array([np.linspace(0.0, 1.0, 100), np.linspace(5.0, 6.0, 100)])
     monkeypatch.setattr(posterior, "_sampled", lambda *_: {"r": apart})
     with pytest.raises(DegenerateFitError, match="do not agree on r"):
-        posterior_of(customers, NOW_US, card, CALENDAR, draws=100, seed=1)
+        posterior_of(*drawn, card, CALENDAR, draws=100, seed=1)
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):

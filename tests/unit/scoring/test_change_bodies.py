@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.transaction import FIRST_US, LAST_US
 from scoring.change_bodies import (
-    _FLOATS,
+    _EXACT,
+    _ROUNDED,
     ChangeColumns,
     Vocabulary,
     Written,
@@ -26,7 +27,8 @@ needs_compiled()
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=12)
 MOMENTS = st.integers(FIRST_US, LAST_US) | st.just(NEVER_US)
 INTEGERS = st.integers(-(2**62), 2**62)
-FLOATS = st.floats(allow_infinity=False)  # no number is told as null
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.floats(min_value=0.0)  # what is no number is told as null
 
 
 @st.composite
@@ -67,7 +69,8 @@ def changes(draw: st.DrawFn) -> tuple[ChangeColumns, Vocabulary]:
         next_segments=column(label, np.int16),
         next_lifecycles=column(label, np.int16),
         rfm=column(st.integers(111, 555), np.int16),
-        **{name: column(FLOATS, np.float64) for name in _FLOATS},
+        **{name: column(FLOATS, np.float64) for name in _EXACT},
+        **{name: column(VALUES, np.float64) for name in _ROUNDED},
     )
     return columns, words
 
@@ -91,7 +94,7 @@ def one_change(at_us: int) -> tuple[ChangeColumns, Vocabulary]:
     numbers["as_of_us"] = at_us
     small = {name: np.zeros(1, dtype=np.int16) for name in ("previous", "current", "beyond")}
     small |= {name: np.zeros(1, dtype=np.int16) for name in ("next_segments", "next_lifecycles")}
-    floats = {name: np.zeros(1) for name in _FLOATS}
+    floats = {name: np.zeros(1) for name in (*_EXACT, *_ROUNDED)}
     columns = ChangeColumns(
         numbers,
         customers=np.zeros(1, dtype=np.int64),
