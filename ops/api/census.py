@@ -13,6 +13,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
+from typing import TypeVar
 
 from ops.api.cross_tables import CrossTables
 from ops.api.keys import utc_now
@@ -25,24 +27,35 @@ from state.store import Fields
 # Of one round trip. Requests wait while a page is read: larger pages show in their p99.
 _PAGE_CUSTOMERS = 200
 _DECODED_AT_ONCE = 50  # at 20 µs each: a page at once was 5 ms for which others waited
-_PAUSE_SECONDS = 0.002  # between two pages, so that those who ask come first
+_PAUSE_SECONDS_MIN = 0.002  # between two pages, so that those who ask come first
+_PAGE_SECONDS = 0.01  # that it takes to read and count a page
 _FIRST_SECONDS_MAX = 30.0
 
 _log = logging.getLogger("everscore.api")
 
+Ordered = TypeVar("Ordered", "Row", str)
 Row = tuple[bytes, str, float | None, float]
 """Pseudonym, customer id, P(alive), revenue."""
 
 
 @dataclass(slots=True)
 class Group:
-    """One segment."""
+    """One segment.
+
+    Attributes
+    ----------
+    rows : list
+        By pseudonym.
+    runs : list of list
+        The same while they are collected, each by pseudonym.
+    """
 
     name: str
     customers: int = 0
     revenue: float = 0.0
     alive: float = 0.0
     rows: list[Row] = field(default_factory=list)
+    runs: list[list[Row]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +94,8 @@ class Census:
     lookup : Lookup
     pseudonym : callable
         Customer id to 32 bytes: the order of the lists, so that a cursor tells no id.
-    pause_seconds : float
-        Between two counts.
+    seconds : float
+        That a count takes, but for the first one: spread evenly, it is in nobody's way.
     customers_max : int
         Beyond it customers are counted, not listed.
     metrics : Metrics
@@ -93,14 +106,14 @@ class Census:
         self,
         lookup: Lookup,
         pseudonym: Callable[[str], bytes],
-        pause_seconds: float,
+        seconds: float,
         customers_max: int,
         metrics: Metrics,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._lookup = lookup
         self._pseudonym = pseudonym
-        self._pause_seconds = pause_seconds
+        self._seconds = seconds
         self.customers_max = customers_max
         self._metrics = metrics
         self._now = now
@@ -130,6 +143,7 @@ class Census:
         """Count until cancelled; what keeps it from counting is logged once."""
         said = ""
         while True:
+            began = time.monotonic()
             try:
                 await self.count()
                 said = ""
@@ -137,18 +151,25 @@ class Census:
                 if str(error) != said:
                     said = str(error)
                     _log.warning("customers cannot be counted: %s", said)
-            await asyncio.sleep(self._pause_seconds)
+            await asyncio.sleep(max(began + self._seconds - time.monotonic(), _PAUSE_SECONDS_MIN))
+
+    def _pause_seconds(self) -> float:
+        """Between two pages: so many as last time take all the time there is."""
+        if self._latest is None:
+            return _PAUSE_SECONDS_MIN
+        pages = self._latest.customers / _PAGE_CUSTOMERS
+        return max(self._seconds / max(pages, 1.0) - _PAGE_SECONDS, _PAUSE_SECONDS_MIN)
 
     async def count(self) -> Count:
         """Count once."""
-        began = time.monotonic()
+        began, pause = time.monotonic(), self._pause_seconds()
         lookup = self._lookup
         partitions = await lookup.partitions()
         checkpoint, timeline = await lookup.timeline(0)
-        names = timeline.card.segmenter.names if checkpoint.adoptions else ()
-        groups = {name: Group(name) for name in names}
+        segments = timeline.card.segmenter.names if checkpoint.adoptions else ()
+        groups = {name: Group(name) for name in segments}
         customers, unscored, listed = 0, 0, True
-        tables = CrossTables()
+        tables, ids, names = CrossTables(), dict[bytes, str](), list[list[str]]()
         for partition in range(partitions):
             cursor, seen = 0, set[str]()  # a scan may meet a customer twice
             while True:
@@ -157,6 +178,7 @@ class Census:
                 seen.update(fresh)
                 stored = await lookup.store.load_many(partition, fresh)
                 await self._tabulate(tables, partition, fresh, stored)
+                rows: dict[str, list[Row]] = {}
                 for customer_id, fields in zip(fresh, stored, strict=True):
                     if fields is None:  # erased meanwhile
                         continue
@@ -173,17 +195,21 @@ class Census:
                     group.alive += alive
                     if listed:
                         key = self._pseudonym(customer_id)
-                        group.rows.append((key, customer_id, alive, revenue))
+                        ids[key] = customer_id
+                        rows.setdefault(segment, []).append((key, customer_id, alive, revenue))
+                for segment, some in rows.items():
+                    groups[segment].runs.append(sorted(some))
+                names.append(sorted(row[1] for some in rows.values() for row in some))
                 if customers > self.customers_max and listed:
                     listed = False
+                    ids, names = {}, []
                     for group in groups.values():
-                        group.rows.clear()
+                        group.runs.clear()
                 if cursor == 0:
                     break
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(pause)
         for group in groups.values():
-            group.rows.sort()
-        ids = {row[0]: row[1] for group in groups.values() for row in group.rows}
+            group.rows, group.runs = await _merged(group.runs), []
         self._latest = Count(
             counted_at=self._now(),
             customers=customers,
@@ -192,7 +218,7 @@ class Census:
             groups=groups,
             listed=listed,
             ids=ids,
-            names=sorted(ids.values()),
+            names=await _merged(names),
             tables=tables,
         )
         self._counted.set()
@@ -221,6 +247,17 @@ class Census:
             rows = decode_rows(customer_ids[some], stored[some], timeline, settings.input_topics)
             tables.add(rows.numbers, timeline.card, self._lookup.calendar, now_us)
             await asyncio.sleep(0)
+
+
+async def _merged(runs: list[list[Ordered]]) -> list[Ordered]:
+    """Sorted lists as one, two at a time: who asks meanwhile waits for two, not for all of them."""
+    while len(runs) > 1:
+        pairs = []
+        for start in range(0, len(runs), 2):
+            pairs.append(sorted(chain(*runs[start : start + 2])))  # which finds the two, and merges
+            await asyncio.sleep(0)
+        runs = pairs
+    return runs[0] if runs else []
 
 
 def names_from(names: list[str], prefix: str, limit: int) -> tuple[list[str], bool]:

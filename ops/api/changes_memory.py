@@ -22,7 +22,7 @@ from schemas.errors import InvalidTransactionError, LedgerError
 from scoring.ledger import read_varint, varint
 
 _POSITION_BYTES_MAX = 64 * 1024
-_decode = msgspec.json.Decoder().decode
+_encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 
 
 class _Head(msgspec.Struct, frozen=True, gc=False):
@@ -61,6 +61,11 @@ class Told(msgspec.Struct, frozen=True, gc=False):
         """The body with its id, type and kind; as `ops.change_feed.change_of`."""
         found: dict[str, Any] = _decode(self.body)
         return found | {"id": self.change_id, "type": self.change_type, "kind": self.kind}
+
+    def raw(self) -> bytes:
+        """`change` as JSON, without reading the body."""
+        more = {"id": self.change_id, "type": self.change_type, "kind": self.kind}
+        return self.body.rstrip()[:-1] + b"," + _encode(more)[1:]
 
 
 class ForgottenError(InvalidTransactionError):

@@ -51,7 +51,7 @@ class ApiSettings(BaseSettings):
         description="Changes remembered for history, flows and resumed streams; 1.1 kB each.",
     )
     census_seconds: PositiveFloat = Field(
-        30.0, description="Pause between two counts of all customers, for segments and their lists."
+        30.0, description="That a count of all customers takes, for segments and their lists."
     )
     census_customers_max: PositiveInt = Field(
         2_000_000, description="Customers beyond which segments are not listed, only counted."

@@ -36,6 +36,7 @@ from streams.settings import Settings
 _GOODBYE_SECONDS = 3  # then open streams are cut; they resume elsewhere
 _HEADER_BYTES_MAX = 32 * 1024
 _KNOCKING_MAX = 1_024
+_LOOK_SECONDS, _SET_ASIDE_SECONDS = 1.0, 3_600.0
 
 
 async def serve(
@@ -81,6 +82,7 @@ async def serve(
             service.census.run,
             service.watch.run,
             partial(service.dead_letters.run, settings),
+            partial(_set_aside_when_read, service),
         ],
     )
     server = _Server(
@@ -98,11 +100,24 @@ async def serve(
         tell()  # whoever knocks is heard already
     else:
         server.when_started = tell  # among others nobody is heard by who cannot answer yet
-    # What was imported stays: looked through by every full garbage collection, it is most of its pause.
-    gc.collect()
-    gc.freeze()
+    _set_aside()
     with door:
         await server.serve(sockets=[door])
+
+
+def _set_aside() -> None:
+    """What is here stays: looked through by every full garbage collection, it would be most of its pause."""
+    gc.collect()
+    gc.freeze()
+
+
+async def _set_aside_when_read(service: Service) -> None:
+    """The same for the customers and changes that are remembered, once all of them are."""
+    await service.census.latest()
+    while not service.changes.caught_up:
+        await asyncio.sleep(_LOOK_SECONDS)
+    _set_aside()
+    await asyncio.sleep(_SET_ASIDE_SECONDS)
 
 
 class _Server(uvicorn.Server):

@@ -168,5 +168,10 @@ def _has_lost(memory: ChangesMemory, position: dict[int, int]) -> bool:
 
 
 def _event(ask: Ask, told: Told, position: dict[int, int]) -> bytes:
-    data = _encode(ask.view.change(told.change())).decode()
-    return f"id: {pack_position(position)}\nevent: {told.kind}\ndata: {data}\n\n".encode()
+    as_it_is = ask.view.clear and ask.view.exact
+    data = told.raw() if as_it_is else _encode(ask.view.change(told.change()))
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (
+        pack_position(position).encode(),
+        told.kind.encode(),
+        data,
+    )
