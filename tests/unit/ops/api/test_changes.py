@@ -240,6 +240,13 @@ def told(customer_id: str, sequence: int, offset: int, cause: str = "silence") -
     )
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"  "])
+def test_body_passed_on_as_it_is_says_what_the_change_says(end: bytes) -> None:
+    one = told("C-1", 1, 7)
+    spaced = Told(one.partition, one.offset, one.change_type, one.change_id, one.body + end)
+    assert json.loads(spaced.raw()) == one.change()
+
+
 def test_change_told_twice_is_remembered_once() -> None:
     memory = ChangesMemory(10)
     memory.begin({0: 0})

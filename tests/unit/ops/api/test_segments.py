@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from ops.api.census import _merged
 from ops.api.policy import Role
 from tests.support.api import Api
 from tests.support.purchases import Purchase, cdnow_of
@@ -60,6 +63,13 @@ async def test_pages_are_complete_and_without_repeats(api: Api, limit: int) -> N
         assert len(members) == segment["customers"]
         met += members
     assert sorted(met) == sorted(api.run.hashes())
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 8, 13])
+async def test_sorted_lists_become_one_though_others_come_in_between(count: int) -> None:
+    random = Random(count)
+    runs = [sorted(f"{random.random()}" for _ in range(random.randrange(9))) for _ in range(count)]
+    assert await _merged(runs) == sorted(chain(*runs))
 
 
 async def test_pages_stay_complete_while_others_come_and_all_is_counted_anew(api: Api) -> None:
