@@ -164,11 +164,28 @@ def build_app(settings: Settings, store: Store) -> faust.App:
 
 
 async def count_stream(worker: ScoringWorker, stream: Any) -> None:
-    """Count what the input topics bring; only what was counted is acknowledged."""
+    """Count what the input topics bring; only what was counted is acknowledged.
+
+    Batch by batch within a partition, partitions side by side: while Redis takes a slice of one, that of
+    another is decoded and scored.
+    """
     count = _or_stop(worker.count)
-    async for event in stream.noack().events():
+
+    async def settle(event: Any) -> None:
         if await count(event.value):
             event.ack()
+
+    at_work: dict[int, asyncio.Task[None]] = {}
+    try:
+        async for event in stream.noack().events():
+            partition = event.value.partition
+            if partition in at_work:
+                await at_work[partition]
+            at_work[partition] = asyncio.create_task(settle(event))
+        await asyncio.gather(*at_work.values())
+    finally:
+        for task in at_work.values():
+            task.cancel()
 
 
 def timers_of(worker: ScoringWorker) -> Timers:
