@@ -104,8 +104,10 @@ def posterior_of(
     check_installed()
     # PyMC takes ten seconds to import, and is an extra.
     import pandas as pd  # noqa: PLC0415
-    from pymc_marketing import clv  # noqa: PLC0415
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they deprecate of one another is not the user's
+        from pymc_marketing import clv  # noqa: PLC0415
     t_x_days, age_days = customers.spans(now_us, calendar)
     table = pd.DataFrame(
         {
@@ -139,7 +141,7 @@ def _sampled(
     """Draws of each parameter, shape (chains, draws)."""
     logging.getLogger("pymc").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what they deprecate of one another is not the user's
+        warnings.simplefilter("ignore")
         found = model().fit(
             data=table, draws=draws, tune=draws, chains=_CHAINS, random_seed=seed, progressbar=False
         )

@@ -33,7 +33,7 @@ def glimpse_commands(keys: Keys, partition: int, customer_id: str) -> bytes:
     Examples
     --------
     >>> glimpse_commands(Keys(), 0, "C-1")[:48]
-    b'*23\r\n$5\r\nHMGET\r\n$12\r\ncustomer:C-1\r\n$9\r\nfrequency'
+    b'*24\r\n$5\r\nHMGET\r\n$12\r\ncustomer:C-1\r\n$9\r\nfrequency'
     """
     key = keys.customer(partition, customer_id).encode()
     return b"%b$%d\r\n%b\r\n%b" % (_HEAD, len(key), key, _rest(keys, partition))

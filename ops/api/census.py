@@ -153,19 +153,21 @@ class Census:
                     _log.warning("customers cannot be counted: %s", said)
             await asyncio.sleep(max(began + self._seconds - time.monotonic(), _PAUSE_SECONDS_MIN))
 
-    def _pause_seconds(self) -> float:
-        """Between two pages: so many as last time take all the time there is."""
+    def _pause_seconds(self, until: float, customers_left: int) -> float:
+        """Between two pages: so many as are left take what is left of the time."""
         if self._latest is None:
             return _PAUSE_SECONDS_MIN
-        pages = self._latest.customers / _PAGE_CUSTOMERS
-        return max(self._seconds / max(pages, 1.0) - _PAGE_SECONDS, _PAUSE_SECONDS_MIN)
+        pages = max(customers_left / _PAGE_CUSTOMERS, 1.0)
+        return max((until - time.monotonic()) / pages - _PAGE_SECONDS, _PAUSE_SECONDS_MIN)
 
     async def count(self) -> Count:
         """Count once."""
-        began, pause = time.monotonic(), self._pause_seconds()
+        began = time.monotonic()
         lookup = self._lookup
         partitions = await lookup.partitions()
-        checkpoint, timeline = await lookup.timeline(0)
+        histories = [await lookup.timeline(partition) for partition in range(partitions)]
+        known = sum(one.customers for one, _ in histories)
+        checkpoint, timeline = histories[0]
         segments = timeline.card.segmenter.names if checkpoint.adoptions else ()
         groups = {name: Group(name) for name in segments}
         customers, unscored, listed = 0, 0, True
@@ -207,7 +209,7 @@ class Census:
                         group.runs.clear()
                 if cursor == 0:
                     break
-                await asyncio.sleep(pause)
+                await asyncio.sleep(self._pause_seconds(began + self._seconds, known - customers))
         for group in groups.values():
             group.rows, group.runs = await _merged(group.runs), []
         self._latest = Count(
