@@ -33,7 +33,7 @@ TERMS = 20
 width below it, so that each term is a fifth of the one before or less: 5^−20 is 1e-14."""
 
 FREQUENCIES, OCTAVES, FIRST_OCTAVE = 256, 48, -15
-"""What is tabled: up to 255 repeat purchases, spans from 15 µdays to 23 million years. The rest is
+"""What is tabled: up to 255 repeat purchases, spans from 15 µdays to 12 million years. The rest is
 computed each time."""
 
 _U = np.cos(np.pi * (np.arange(TERMS) + 0.5) / TERMS)

@@ -30,7 +30,7 @@ KNOWN_RATIO_MAX, WORKERS_RATIO_MAX = 1.2, 1.1
 """Of the worker's CPU per purchase, most known customers by fewest, two workers by one."""
 RESCORE_SECONDS_MAX = 60.0
 """CPU seconds of the worker for a million customers."""
-LIVE_P99_RATIO_MAX = 2.0
+LIVE_P99_RATIO_MAX = 1.2
 """Of changes by purchases, while customers are re-scored, by before."""
 RESTING_CORES_MAX = 0.02
 """Of the worker at rest, most known customers beyond fewest; ticks of the kernel's clock."""

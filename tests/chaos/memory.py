@@ -28,21 +28,12 @@ class Lifetime:
         return [sample for sample in self.samples if sample[0] >= warm_up]
 
     def slope_per_hour(self, warm_up: float) -> float | None:
-        """Megabytes an hour; None for fewer than two samples."""
+        """Megabytes an hour by least squares; None for fewer than two samples."""
         return slope(self.after(warm_up), 3_600.0)
 
 
 def slope(points: Sequence[tuple[float, float]], unit: float) -> float | None:
-    """Rise of y for each `unit` of x: the median of the slopes between any two points.
-
-    What is looked for goes on for as long as the worker does. Who takes another's partitions over rises by a
-    few megabytes, once, and stays there: by least squares a step of 2.5 soon after the warm-up passes for
-    1.4 an hour.
-
-    Notes
-    -----
-    The estimator of Theil (1950) and Sen (1968); for memory that ages, Garg, van Moorsel, Vaidyanathan and
-    Trivedi (1998), "A methodology for detection and estimation of software aging".
+    """Rise of y for each `unit` of x by least squares.
 
     >>> slope([(0, 1), (1, 3), (2, 5)], 1.0)
     2.0
@@ -50,17 +41,22 @@ def slope(points: Sequence[tuple[float, float]], unit: float) -> float | None:
     if len(points) < 2:
         return None
     x, y = zip(*points, strict=True)
-    return unit * float(theilslopes(y, x).slope)
+    return unit * float(linregress(x, y).slope)
 
 
-def least_squares(points: Sequence[tuple[float, float]], unit: float) -> float:
-    """The same by least squares, which gives a step its share.
+def median_slope(points: Sequence[tuple[float, float]], unit: float) -> float:
+    """The median of the slopes between any two points: what goes on rising, without what rose once.
 
-    >>> least_squares([(0, 1), (1, 3), (2, 5)], 1.0)
+    Notes
+    -----
+    The estimator of Theil (1950) and Sen (1968); for memory that ages, Garg, van Moorsel, Vaidyanathan and
+    Trivedi (1998), "A methodology for detection and estimation of software aging".
+
+    >>> median_slope([(0, 1), (1, 3), (2, 5)], 1.0)
     2.0
     """
     x, y = zip(*points, strict=True)
-    return unit * float(linregress(x, y).slope)
+    return unit * float(theilslopes(y, x).slope)
 
 
 def resident_mb(pid: int) -> float | None:

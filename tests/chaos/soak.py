@@ -44,13 +44,8 @@ _ALONE_SECONDS = 60.0
 _SESSION_SECONDS = 10.0
 _WARM_UP_SHARE, _WARM_UP_SECONDS_MAX = 1 / 3, 900.0
 # What is meant to grow for a while has to have grown when the warm-up is over: states in the cache, and
-# ids of transactions that are remembered, for seven days as it comes. Whoever learns keeps a sample, and
-# who that is changes with every fault: it must not pass for growth, nor its end for the contrary.
-_LIMITS = {
-    "cache_customers_max": 3_000,
-    "dedup_horizon_days": 300 / 86_400,
-    "sample_customers_max": 1_000,
-}
+# ids of transactions that are remembered, for seven days as it comes.
+_LIMITS = {"cache_customers_max": 3_000, "dedup_horizon_days": 300 / 86_400}
 _COUNTED_SECONDS_MAX = 1_800.0
 _VERIFY_SECONDS_MAX = 3_600.0
 
