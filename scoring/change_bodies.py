@@ -21,6 +21,7 @@ from schemas.transaction import FIRST_US, LAST_US
 from scoring.decimals import rounded
 from scoring.moments import rfc3339
 from scoring.states import Numbers
+from scoring.telling import Told
 from scoring.texts import Texts
 
 _rendering = compiled("scoring._rendering")
@@ -74,11 +75,8 @@ class ChangeColumns:
     kinds, causes : uint8, shape (n,)
     previous, current, beyond, next_segments, next_lifecycles : int16, shape (n,)
         Labels; `beyond` is the nearest other segment.
-    rfm : int16, shape (n,)
-        The three quintile scores as one number of three digits.
-    prob_alive to distance : float64, shape (n,)
-        See `scoring.telling.Told`. P(buy), purchases of 90 days and value are told with four decimals, what
-        is no number as null.
+    told : Told
+        P(buy), purchases of 90 days and value are written with four decimals, what is no number as null.
     """
 
     numbers: Numbers
@@ -90,17 +88,7 @@ class ChangeColumns:
     beyond: NDArray[np.int16]
     next_segments: NDArray[np.int16]
     next_lifecycles: NDArray[np.int16]
-    rfm: NDArray[np.int16]
-    prob_alive: NDArray[np.float64]
-    prob_purchase: NDArray[np.float64]
-    expected: NDArray[np.float64]
-    expected_90: NDArray[np.float64]
-    silence: NDArray[np.float64]
-    monetary: NDArray[np.float64]
-    spend: NDArray[np.float64]
-    clv_90: NDArray[np.float64]
-    clv_365: NDArray[np.float64]
-    distance: NDArray[np.float64]
+    told: Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +132,9 @@ def write_compiled(columns: ChangeColumns, words: Vocabulary, partition: int) ->
         words.causes,
         [*words.labels, b"None"],
         [*_quoted_once(tuple(words.labels)), b"null"],
-        *(_json(getattr(columns, name)) for name in _EXACT),
-        *(np.ascontiguousarray(getattr(columns, name)) for name in _ROUNDED),
-        columns.rfm,
+        *(_json(getattr(columns.told, name)) for name in _EXACT),
+        *(np.ascontiguousarray(getattr(columns.told, name)) for name in _ROUNDED),
+        columns.told.rfm,
         columns.beyond,
         columns.next_segments,
         columns.next_lifecycles,
@@ -178,8 +166,8 @@ def write_plainly(columns: ChangeColumns, words: Vocabulary, partition: int) -> 
     (version_json,) = _quoted([words.version])
     times = [None if at is None else at.encode() for at in rfc3339(numbers["as_of_us"])]
     reviews = [None if at is None else at.encode() for at in rfc3339(numbers["next_review_us"])]
-    exact = [map(_encode, getattr(columns, name).tolist()) for name in _EXACT]
-    value = [map(str.encode, rounded(getattr(columns, name))) for name in _ROUNDED]
+    exact = [map(_encode, getattr(columns.told, name).tolist()) for name in _EXACT]
+    value = [map(str.encode, rounded(getattr(columns.told, name))) for name in _ROUNDED]
     bodies, identities = [], []
     for (
         row, at, customer, kind, cause, previous, current, beyond, segment, lifecycle, rfm,
@@ -253,7 +241,7 @@ def _indices(columns: ChangeColumns) -> list[NDArray[np.integer]]:
         columns.beyond,
         columns.next_segments,
         columns.next_lifecycles,
-        columns.rfm,
+        columns.told.rfm,
     ]
 
 

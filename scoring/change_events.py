@@ -137,17 +137,7 @@ def _columns_of(
         beyond=labels.segments[told.beyond],
         next_segments=labels.segments[numbers["next_segment"]],
         next_lifecycles=labels.lifecycles[numbers["next_lifecycle"]],
-        rfm=told.rfm,
-        prob_alive=told.prob_alive,
-        prob_purchase=told.prob_purchase,
-        expected=told.expected,
-        expected_90=told.expected_90,
-        silence=told.silence,
-        monetary=told.monetary,
-        spend=told.spend,
-        clv_90=told.clv_90,
-        clv_365=told.clv_365,
-        distance=told.distance,
+        told=told,
     )
 
 

@@ -20,6 +20,7 @@ from scoring.change_bodies import (
     write_plainly,
 )
 from scoring.states import NEVER_US, NUMBERS, UNKNOWN_US
+from scoring.telling import Told
 from tests.support.compiled import needs_compiled
 
 needs_compiled()
@@ -68,9 +69,12 @@ def changes(draw: st.DrawFn) -> tuple[ChangeColumns, Vocabulary]:
         beyond=column(label, np.int16),
         next_segments=column(label, np.int16),
         next_lifecycles=column(label, np.int16),
-        rfm=column(st.integers(111, 555), np.int16),
-        **{name: column(FLOATS, np.float64) for name in _EXACT},
-        **{name: column(VALUES, np.float64) for name in _ROUNDED},
+        told=Told(
+            beyond=column(label, np.int16),
+            rfm=column(st.integers(111, 555), np.int16),
+            **{name: column(FLOATS, np.float64) for name in _EXACT},
+            **{name: column(VALUES, np.float64) for name in _ROUNDED},
+        ),
     )
     return columns, words
 
@@ -100,9 +104,8 @@ def one_change(at_us: int) -> tuple[ChangeColumns, Vocabulary]:
         customers=np.zeros(1, dtype=np.int64),
         kinds=np.zeros(1, dtype=np.uint8),
         causes=np.zeros(1, dtype=np.uint8),
-        rfm=np.zeros(1, dtype=np.int16),
+        told=Told(beyond=small["beyond"], rfm=np.zeros(1, dtype=np.int16), **floats),
         **small,
-        **floats,
     )
     return columns, words
 
