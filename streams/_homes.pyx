@@ -35,6 +35,11 @@ cdef inline uint32_t murmur2(const uint8_t* key, Py_ssize_t size) noexcept:
     return found ^ found >> 15
 
 
+def positive_murmur2(bytes key):
+    """A key's hash without its sign, as Kafka's producers take it modulo the partitions."""
+    return murmur2(<const uint8_t*> <const char*> key, len(key)) & 0x7FFFFFFF
+
+
 def home_partitions(list customer_ids, uint32_t partitions, Py_ssize_t key_bytes_max):
     """Partition of each customer; −1 where the key is longer than any customer's.
 

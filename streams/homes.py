@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from zlib import crc32
 
@@ -20,7 +19,7 @@ _MURMUR = np.uint32(0x5BD1E995)
 _RANKS = float(2**64)
 _PERSON = b"sample"
 # The longest customer id in UTF-8. Longer keys are nobody's home, only a bad record's: murmur2 in
-# Python takes half a second for a megabyte of them, and the cache would keep it.
+# Python takes half a second for a megabyte of them.
 _KEY_BYTES_MAX = 4 * ID_CHARS_MAX
 
 
@@ -93,12 +92,9 @@ def partition_of(key: bytes | None, partitions: int) -> int:
         return 0
     if len(key) > _KEY_BYTES_MAX:
         return crc32(key) % partitions
-    return _positive_murmur2(key) % partitions
-
-
-@lru_cache(maxsize=262_144)  # keys of 20 bytes: about 50 MB when full; a miss costs 8 µs
-def _positive_murmur2(key: bytes) -> int:
-    return int(murmur2(key) & 0x7FFFFFFF)
+    if _homes is not None:
+        return int(_homes.positive_murmur2(key)) % partitions
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def sample_ranks(customer_ids: Sequence[str]) -> Sequence[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 
 import msgspec
@@ -11,10 +10,20 @@ import numpy as np
 from scoring.drift import Snapshot
 from scoring.learning import LearningSample
 from streams.homes import home_partition, home_partitions
-from streams.samples import Sample, decode_sample
+from streams.samples import decode_sample
 
 log = logging.getLogger("everscore")
 _US_PER_DAY = 86_400_000_000
+_ROW = np.dtype(  # a `Sample` between its id and its clock
+    [
+        ("rank", np.float64),
+        ("frequency", np.int64),
+        ("first_day", np.int64),
+        ("last_day", np.int64),
+        ("monetary_value", np.float64),
+    ]
+)
+_NOBODY = (-np.inf, 0, 0, 0, 0.0)
 
 
 class SampleKeeper:
@@ -30,23 +39,31 @@ class SampleKeeper:
         Of an input topic; to be told before anyone is reported.
     clock_us : int
         The latest clock of all partitions.
+
+    Notes
+    -----
+    One array for all, made at the start: the role comes to a worker that is busy with what another has
+    left, and must not make it larger.
     """
 
     def __init__(self, customers_max: int) -> None:
         self.partitions = 1
-        self._max = customers_max
-        self._samples: dict[str, Sample] = {}
-        self._highest: list[tuple[float, str]] = []  # a heap of (−rank, id)
+        self._rows = np.empty(customers_max, _ROW)
+        self._ids: list[str] = [""] * customers_max
+        self._row_of: dict[str, int] = {}
         self._clocks: dict[int, int] = {}
+        self.clear()
         self.clock_us = -(2**62)
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._row_of)
 
     def clear(self) -> None:
         """Forget everyone: another worker learns now."""
-        self._samples.clear()
-        self._highest.clear()
+        self._row_of.clear()
+        self._rows[:] = _NOBODY
+        self._free = list(range(len(self._rows)))
+        self._highest: int | None = None  # row of the highest rank, once it was looked for
 
     def report(self, key: bytes | None, raw: bytes | None) -> None:
         """Take one record of the samples topic; without a value (erased) the customer goes.
@@ -62,38 +79,49 @@ class SampleKeeper:
             log.warning("a record of the samples topic is no sample: %s", error)
             return
         self._hear_clock(home_partition(sample.customer_id, self.partitions), sample.clock_us)
-        if sample.customer_id not in self._samples:
-            if len(self._samples) >= self._max:
-                if sample.rank >= -self._highest[0][0]:
-                    return
-                _, evicted = heapq.heappop(self._highest)
-                del self._samples[evicted]
-            heapq.heappush(self._highest, (-sample.rank, sample.customer_id))
-        self._samples[sample.customer_id] = sample
+        row = self._row_of.get(sample.customer_id)
+        if row is None:
+            row = self._room_for(sample.rank)
+            if row is None:
+                return
+            self._row_of[sample.customer_id] = row
+            self._ids[row] = sample.customer_id
+        self._rows[row] = sample[1:-1]
+
+    def _room_for(self, rank: float) -> int | None:
+        """A row for someone new, if need be of the one with the highest rank; None if that is theirs."""
+        if not self._free:
+            if self._highest is None:
+                self._highest = int(self._rows["rank"].argmax())
+            if rank >= self._rows["rank"][self._highest]:
+                return None
+            self._forget(self._ids[self._highest])
+        self._highest = None
+        return self._free.pop()
 
     def _hear_clock(self, partition: int, clock_us: int) -> None:
         self._clocks[partition] = max(self._clocks.get(partition, clock_us), clock_us)
         self.clock_us = max(self.clock_us, clock_us)
 
     def _forget(self, customer_id: str) -> None:
-        sample = self._samples.pop(customer_id, None)
-        if sample is not None:
-            self._highest.remove((-sample.rank, customer_id))
-            heapq.heapify(self._highest)
+        row = self._row_of.pop(customer_id, None)
+        if row is not None:
+            self._rows[row] = _NOBODY
+            self._free.append(row)
+            self._highest = None
 
     def snapshot(self) -> Snapshot:
         """Everyone as last reported, by rank, so that the order of reports does not matter."""
-        samples = sorted(self._samples.values(), key=lambda sample: sample.rank)
-        ids = tuple(sample.customer_id for sample in samples)
+        order = np.argsort(self._rows["rank"], kind="stable")[len(self._free) :]  # nobody is first
+        rows = self._rows[order]
+        ids = tuple(self._ids[row] for row in order.tolist())
         homes = home_partitions(ids, self.partitions).tolist()
         return Snapshot(
             customer_ids=ids,
-            frequency=np.array([sample.frequency for sample in samples], dtype=np.int64),
-            first_day=np.array([sample.first_day for sample in samples], dtype=np.int64),
-            last_day=np.array([sample.last_day for sample in samples], dtype=np.int64),
-            monetary_value=np.array(
-                [sample.monetary_value for sample in samples], dtype=np.float64
-            ),
+            frequency=rows["frequency"].copy(),
+            first_day=rows["first_day"].copy(),
+            last_day=rows["last_day"].copy(),
+            monetary_value=rows["monetary_value"].copy(),
             clock_us=np.array([self._clocks[home] for home in homes], dtype=np.int64),
         )
 

@@ -149,7 +149,7 @@ class Settings(AccessSettings):
     fetch_max_wait_ms: PositiveInt = Field(
         20, description="How long a broker may hold an empty fetch."
     )
-    fetch_bytes_max: PositiveInt = Field(4_194_304, description="Bytes of one partition's fetch.")
+    fetch_bytes_max: PositiveInt = Field(524_288, description="Bytes of one partition's fetch.")
     session_timeout_seconds: PositiveFloat = Field(
         10.0, description="Silence after which Kafka calls a worker dead."
     )
