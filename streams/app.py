@@ -17,6 +17,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.app.base import BootStrategy
 from faust.tables.manager import TableManager
 from faust.types import TP
@@ -25,7 +26,8 @@ from schemas.errors import ConfigurationError, PipelineError
 from state.store import Store
 from streams.allocation import give_large_blocks_back
 from streams.connections import kafka_access
-from streams.kafka_refusals import kafka_refusal
+from streams.event_loops import use_fast_loops
+from streams.kafka_refusals import kafka_error, kafka_refusal
 from streams.settings import Settings
 from streams.transport import SCHEME, batch_topic, batch_transport
 from streams.worker import ScoringWorker
@@ -131,6 +133,8 @@ def build_app(settings: Settings, store: Store) -> faust.App:
     transport.access = kafka_access(settings)
 
     def fail(error: BaseException) -> None:
+        if isinstance(error, KafkaError) and error.retriable:
+            error = kafka_error(settings, error, "does not answer")
         stop_at_once(kafka_refusal(settings, f"Kafka at {settings.kafka}", error) or error)
 
     transport.fail = fail
@@ -241,6 +245,7 @@ class Timers:
 def run_worker(settings: Settings, store: Store) -> None:
     """Work until a signal says stop, or an error makes it impossible."""
     give_large_blocks_back()
+    use_fast_loops()
     worker = _PlainWorker(
         build_app(settings, store), loglevel="WARNING", quiet=True, redirect_stdouts=False
     )

@@ -37,9 +37,20 @@ class Read(NamedTuple):
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The aiokafka consumer in its own thread: reads and seeks there exclude each other."""
 
+    transport: Any  # streams.transport.Transport, which names this class
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self._epochs: dict[TP, int] = {}
+
+    async def on_start(self) -> None:
+        """Connect; if Kafka went away since the worker looked for it, that is told as it is later."""
+        try:
+            await super().on_start()
+        except KafkaError as error:
+            if self.transport.fail is not None:
+                self.transport.fail(error)
+            raise
 
     async def on_thread_stop(self) -> None:
         """Leave the group, or give up: aiokafka looks for a lost coordinator for ever."""

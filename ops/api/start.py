@@ -161,16 +161,6 @@ class Place:
     metrics: Path
 
 
-def new_loop() -> asyncio.AbstractEventLoop:
-    """The fast event loop, where it is installed."""
-    try:
-        import uvloop  # noqa: PLC0415 - Windows has none
-    except ImportError:
-        return asyncio.new_event_loop()
-    found: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return found
-
-
 def listen(own: ApiSettings) -> socket.socket:
     """Whoever knocks from now on is heard, if only when all is ready.
 

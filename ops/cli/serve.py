@@ -10,6 +10,7 @@ import typer
 
 from ops.api.settings import PROCESSES_MAX, ApiSettings
 from ops.cli.support import command, err, open_store, read_api_settings, read_settings
+from streams.event_loops import use_fast_loops
 from streams.settings import Settings
 
 
@@ -32,8 +33,6 @@ def serve(
     """Serve the API: read-only beside the workers, as many as you like."""
     settings = read_settings()
     own = read_api_settings(host=host, port=port, processes=processes)
-    from ops.api.start import new_loop  # noqa: PLC0415 - an extra, and slow to import
-
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("aiokafka").setLevel(
         logging.CRITICAL
@@ -41,11 +40,10 @@ def serve(
     if one_of is None and own.processes > 1:
         asyncio.run(_serve_many(settings, own))
         return
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        if one_of is None:
-            runner.run(_serve(settings, own))
-        else:
-            runner.run(_serve_among_others(settings, own, one_of))
+    use_fast_loops()
+    asyncio.run(
+        _serve(settings, own) if one_of is None else _serve_among_others(settings, own, one_of)
+    )
 
 
 async def _serve(settings: Settings, own: ApiSettings) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,10 +20,19 @@ from ops.security.certificates import Authority, Certificate
 from schemas.errors import BrokerUnavailableError, ConfigurationError, StoreUnavailableError
 from state import redis_link
 from streams import kafka_check
+from streams.app import EXIT_UNAVAILABLE
 from streams.connections import redis_store
 from streams.kafka_check import check_kafka
 from streams.settings import Settings
 
+REPOSITORY = Path(__file__).parents[2]
+START_AT_ONCE = """
+import sys
+from state.memory_store import MemoryStore
+from streams.app import run_worker
+from streams.settings import Settings
+run_worker(Settings(kafka=sys.argv[1]), MemoryStore())
+"""
 pytestmark = pytest.mark.integration
 LONG_AGO = datetime.now(UTC) - timedelta(days=400)
 NOT_YET = datetime.now(UTC) + timedelta(days=30)
@@ -353,3 +365,19 @@ async def test_redis_that_says_nothing_is_given_up_in_time(scheme, monkeypatch):
         await store.close()
     if scheme == "rediss":
         assert re.search("If it does not speak TLS on this port", str(it.value))
+
+
+def test_kafka_that_went_away_since_the_worker_looked_is_one_line_too():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        gone = f"127.0.0.1:{server.getsockname()[1]}"
+    worker = subprocess.run(
+        [sys.executable, "-c", START_AT_ONCE, gone],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert worker.returncode == EXIT_UNAVAILABLE
+    assert f"everscore worker stops: Kafka at {gone} does not answer" in worker.stderr
+    assert "Traceback" not in worker.stderr
