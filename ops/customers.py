@@ -30,9 +30,8 @@ from scoring.review import (
     t_x_days,
 )
 from scoring.states import NEVER_US, NUMBERS, UNKNOWN_US, Numbers, States
-from scoring.telling import tell
+from scoring.telling import Told, tell
 from scoring.timeline import Card, Timeline
-from scoring.value import value_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US_PER_DAY = 86_400_000_000
@@ -44,6 +43,12 @@ def moment(instant_us: int) -> datetime | None:
     if instant_us in (NEVER_US, UNKNOWN_US):
         return None
     return _EPOCH + timedelta(microseconds=instant_us)
+
+
+def _value(told: Told) -> dict[str, float | None]:
+    """What to expect of the one customer; no money where the scorecard has no spend model."""
+    plain = {name: float(column[0]) for name, column in told.value()._asdict().items()}
+    return {name: None if isnan(number) else number for name, number in plain.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +206,7 @@ class Customer:
                 "age_days": float(age_days(numbers, self._calendar)[0]),
                 "silence_days": float(silence_days(numbers, self._calendar)[0]),
                 "prob_alive": row["prob_alive"],
-                **self._value(),
+                **_value(told),
                 "rfm": {"recency": recency, "frequency": frequency, "monetary": monetary},
                 "margin": {
                     "segment": card.segment_names[told.beyond[0]],
@@ -212,20 +217,6 @@ class Customer:
             {"at": step.at, "kind": step.kind, "current": step.current} for step in self.foreseen()
         ]
         return profile
-
-    def _value(self) -> dict[str, float | None]:
-        """What to expect of the customer; no money where the scorecard has no spend model."""
-        row = self.numbers
-        value = value_of(
-            row["frequency"],
-            t_x_days(row),
-            age_days(row, self._calendar),
-            monetary_value(row),
-            row["prob_alive"],
-            self.card.scorecard,
-        )
-        plain = {name: float(column[0]) for name, column in value._asdict().items()}
-        return {name: None if isnan(number) else number for name, number in plain.items()}
 
     def segment_centre(self) -> dict[str, float] | None:
         """The typical customer of this customer's segment."""

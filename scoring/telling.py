@@ -11,16 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.alive import prob_purchase
 from scoring.business_calendar import BusinessCalendar
-from scoring.prospects import SHORT_DAYS, prospects_of
+from scoring.prospects import prospects_of
 from scoring.review import age_days, monetary_value, silence_days, t_x_days
 from scoring.rfm import rfm_scores
 from scoring.scorers import scorer_of
 from scoring.segments import FloatArray
 from scoring.states import Numbers
 from scoring.timeline import Card
-from scoring.value import expected_spend
+from scoring.value import Value, expected_spend, value_of
 
 _RFM_STEPS = np.array([100, 10, 1], dtype=np.int16)
 _VALUE = slice(4, 10)  # rows of what a scorer tells: from `prob_purchase` to `clv_365`
@@ -57,6 +56,17 @@ class Told:
     clv_365: FloatArray
     beyond: NDArray[np.int16]
     rfm: NDArray[np.int16]
+
+    def value(self) -> Value:
+        """What to expect of them, by the names that people know."""
+        return Value(
+            self.prob_purchase,
+            self.expected,
+            self.expected_90,
+            self.spend,
+            self.clv_90,
+            self.clv_365,
+        )
 
 
 def tell(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> Told:
@@ -99,21 +109,18 @@ def tell_plainly(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> To
 def _value(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> FloatArray:
     """From `prob_purchase` to `clv_365`, shape (6, n)."""
     found = np.zeros((6, len(numbers)))
+    found[3] = expected_spend(numbers["frequency"], monetary_value(numbers), card.scorecard.spend)
+    found[4:] *= found[3]
     scored = numbers["frequency"] >= 0
-    rows, params = numbers[scored], card.alive
-    frequency, age, alive = rows["frequency"], age_days(rows, calendar), rows["prob_alive"]
-    prospects = prospects_of(params, card.scorecard.discount_rate)
-    short, middle, clv_90, clv_365 = alive * prospects.sums_if_alive(
-        frequency, age + params.alpha_days
+    rows = numbers[scored]
+    found[:, scored] = value_of(
+        rows["frequency"],
+        t_x_days(rows),
+        age_days(rows, calendar),
+        monetary_value(rows),
+        rows["prob_alive"],
+        card.scorecard,
     )
-    spend = np.full(len(numbers), np.nan)
-    if card.scorecard.spend is not None:
-        spend = expected_spend(numbers["frequency"], monetary_value(numbers), card.scorecard.spend)
-    found[0, scored] = prob_purchase(SHORT_DAYS, frequency, t_x_days(rows), age, params, alive)
-    found[1, scored], found[2, scored] = short, middle
-    found[4, scored], found[5, scored] = clv_90, clv_365
-    found[3] = spend
-    found[4:] *= spend
     return found
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from schemas.scorecard import Scorecard, SpendParams
 from scoring.alive import prob_purchase
-from scoring.prospects import SHORT_DAYS, sums_if_alive
+from scoring.prospects import SHORT_DAYS, prospects_of
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -71,13 +71,11 @@ def value_of(
     >>> value.expected_spend.round(2)
     array([35.22, 24.66])
     """
-    span_days = age_days + scorecard.alive.alpha_days
-    short, middle, clv_90, clv_365 = alive * sums_if_alive(
-        frequency, span_days, scorecard.alive, scorecard.discount_rate
+    prospects = prospects_of(scorecard.alive, scorecard.discount_rate)
+    short, middle, clv_90, clv_365 = alive * prospects.sums_if_alive(
+        frequency, age_days + scorecard.alive.alpha_days
     )
-    spend = np.full(len(frequency), np.nan)
-    if scorecard.spend is not None:
-        spend = expected_spend(frequency, monetary_value, scorecard.spend)
+    spend = expected_spend(frequency, monetary_value, scorecard.spend)
     return Value(
         prob_purchase(SHORT_DAYS, frequency, t_x_days, age_days, scorecard.alive, alive),
         short,
@@ -89,7 +87,7 @@ def value_of(
 
 
 def expected_spend(
-    frequency: IntArray, monetary_value: FloatArray, params: SpendParams
+    frequency: IntArray, monetary_value: FloatArray, params: SpendParams | None
 ) -> FloatArray:
     """Mean spend of a purchase day to expect of each customer, major units.
 
@@ -100,6 +98,8 @@ def expected_spend(
     ----------
     frequency, monetary_value
         As for `scoring.fit.fit_spend`; a negative mean (refunds above purchases) counts as none.
+    params : SpendParams or None
+        None: NaN for everybody.
 
     Returns
     -------
@@ -116,6 +116,8 @@ def expected_spend(
     >>> expected_spend(np.array([0, 2, 50]), np.array([0.0, 22.35, 22.35]), cdnow).round(2)
     array([35.22, 24.66, 22.46])
     """
+    if params is None:
+        return np.full(len(frequency), np.nan)
     own = np.maximum(monetary_value, 0.0)
     purchases = np.maximum(frequency, 0)
     excess = params.p * purchases + (params.q - 1.0)
