@@ -37,6 +37,7 @@ from streams.settings import Settings
 log = logging.getLogger("everscore")
 _US_PER_DAY = 86_400_000_000
 _NOT_YET_US = -(2**62)
+_NICENESS = 10  # a tenth of what a purchase's process gets, where both want the same core
 DRIFTS_MAX = 8
 """Drifts that are remembered of one scorecard: the latest."""
 
@@ -199,7 +200,7 @@ class Learner:
     async def _in_a_process(self, step: Callable[..., Any], *args: Any) -> Any:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                1, mp_context=get_context("spawn"), initializer=_end_with_parent
+                1, mp_context=get_context("spawn"), initializer=_begin_process
             )
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(step, *args))
 
@@ -226,8 +227,13 @@ def _shadow_of(card: Scorecard, judgement: Judgement, now_us: int) -> Shadow:
     )
 
 
-def _end_with_parent() -> None:
-    """A worker that is killed cannot tell its learning process to end, which would wait for ever."""
+def _begin_process() -> None:
+    """In the learning process: purchases go first, and it ends when the worker does.
+
+    A worker that is killed cannot tell it to end, and it would wait for ever.
+    """
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(_NICENESS)
 
     def end() -> None:
         parent = parent_process()

@@ -188,7 +188,7 @@ async def _strike(
     """Faults at random until the time is up."""
     began = time.monotonic()
     at = every
-    held_at = soaked.warm_up - every
+    held_at = soaked.warm_up - 2 * every  # the warm-up began before the faults did
     while at < seconds:
         await asyncio.sleep(max(0.0, began + at - time.monotonic()))
         if held_at <= at < held_at + every:

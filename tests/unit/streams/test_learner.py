@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -82,6 +83,8 @@ async def test_process_of_its_own_comes_to_the_same(first):
     try:
         attempt = await learner.attempt(bootstrap_scorecard())
         assert attempt.promoted == first.promoted
+        niceness = await learner._compute(os.nice, 0)
+        assert niceness == min(os.nice(0) + 10, 19)  # what runs beside it goes first
         told(learner, day_more=7)
         looked = await learner.attempt(first.promoted)
     finally:
@@ -229,9 +232,9 @@ def test_learning_process_ends_with_a_worker_that_was_killed():
         "import os, signal\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "from multiprocessing import get_context\n"
-        "from streams.learner import _end_with_parent\n"
+        "from streams.learner import _begin_process\n"
         "if __name__ == '__main__':\n"
-        "    pool = ProcessPoolExecutor(1, get_context('spawn'), _end_with_parent)\n"
+        "    pool = ProcessPoolExecutor(1, get_context('spawn'), _begin_process)\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
