@@ -295,3 +295,24 @@ async def test_next_is_published_while_the_store_still_forgets_what_was(store, m
         trimmable.set()
         await relay.drain()
     assert await left(store) == 0
+
+
+async def test_what_is_published_within_a_moment_is_trimmed_by_one_call(store, monkeypatch):
+    monkeypatch.setattr("streams.relay._TRIM_SECONDS", 0.2)
+    trim, trimmed = store.trim_outbox, []
+
+    async def noted(partition, entry):
+        trimmed.append((partition, entry))
+        await trim(partition, entry)
+
+    monkeypatch.setattr(store, "trim_outbox", noted)
+    broker = Broker(store)
+    relay = OutboxRelay(store, broker, 8)
+    async with running(relay):
+        for text in ("a", "b", "c"):
+            await relay.submit(last := await commit(store, text))
+            await turns()
+        assert broker.batches == [1, 1, 1]
+        await relay.drain()
+    assert trimmed == [(last.partition, last.entry)]
+    assert await left(store) == 0
