@@ -92,10 +92,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _read(self, tps: set[TP], seconds: float) -> dict[TP, Read]:
         consumer = self._ensure_consumer()
-        records = await self._fetch_records(
-            consumer, tps, timeout=seconds, max_records=consumer._max_poll_records
-        )
+        full = consumer._max_poll_records
+        consumer.resume(*consumer.paused())
+        records = await self._fetch_records(consumer, tps, timeout=seconds, max_records=full)
         # No await below: records, epoch and position belong to one moment.
+        if 0 < sum(map(len, records.values())) < full:
+            # What comes while these are counted is better fetched together afterwards: aiokafka would ask
+            # for it at once, and have the first record alone.
+            consumer.pause(*consumer.assignment())
         reads: dict[TP, Read] = {}
         for tp in self._assigned(tps):
             state = consumer._subscription.subscription.assignment.state_value(tp)
