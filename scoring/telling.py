@@ -113,12 +113,15 @@ def _value(numbers: Numbers, card: Card, calendar: BusinessCalendar) -> FloatArr
     found[4:] *= found[3]
     scored = numbers["frequency"] >= 0
     rows = numbers[scored]
+    frequency, age = rows["frequency"], age_days(rows, calendar)
+    prospects = prospects_of(card.alive, card.scorecard.discount_rate)
     found[:, scored] = value_of(
-        rows["frequency"],
+        frequency,
         t_x_days(rows),
-        age_days(rows, calendar),
+        age,
         monetary_value(rows),
         rows["prob_alive"],
+        prospects.sums_if_alive(frequency, age + card.alive.alpha_days),
         card.scorecard,
     )
     return found

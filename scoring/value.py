@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from schemas.scorecard import Scorecard, SpendParams
 from scoring.alive import prob_purchase
-from scoring.prospects import SHORT_DAYS, prospects_of
+from scoring.prospects import SHORT_DAYS
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -46,6 +46,7 @@ def value_of(
     age_days: FloatArray,
     monetary_value: FloatArray,
     alive: FloatArray,
+    sums: FloatArray,
     scorecard: Scorecard,
 ) -> Value:
     """What to expect of each customer from now on.
@@ -58,23 +59,24 @@ def value_of(
         Days and P(alive) now; as for `scoring.alive.expected_purchases`.
     monetary_value : float64, shape (n,)
         Mean of the day sums without the first day, major units.
+    sums : float64, shape (scoring.prospects.SUMS, n)
+        What they will still buy if alive.
     scorecard : Scorecard
 
     Examples
     --------
     >>> from scoring.bootstrap import bootstrap_scorecard
+    >>> from scoring.prospects import sums_if_alive
     >>> card = bootstrap_scorecard().model_copy(
     ...     update={"spend": SpendParams(p=6.25, q=3.74, v=15.44), "discount_rate": 0.1}
     ... )
     >>> x, t_x, age = np.array([0, 2]), np.array([0.0, 213.0]), np.full(2, 272.0)
-    >>> value = value_of(x, t_x, age, np.array([0.0, 22.35]), np.array([0.55, 0.80]), card)
+    >>> sums = sums_if_alive(x, age + card.alive.alpha_days, card.alive, card.discount_rate)
+    >>> value = value_of(x, t_x, age, np.array([0.0, 22.35]), np.array([0.55, 0.80]), sums, card)
     >>> value.expected_spend.round(2)
     array([35.22, 24.66])
     """
-    prospects = prospects_of(scorecard.alive, scorecard.discount_rate)
-    short, middle, clv_90, clv_365 = alive * prospects.sums_if_alive(
-        frequency, age_days + scorecard.alive.alpha_days
-    )
+    short, middle, clv_90, clv_365 = alive * sums
     spend = expected_spend(frequency, monetary_value, scorecard.spend)
     return Value(
         prob_purchase(SHORT_DAYS, frequency, t_x_days, age_days, scorecard.alive, alive),

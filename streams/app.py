@@ -134,8 +134,9 @@ def build_app(settings: Settings, store: Store) -> faust.App:
 
     def fail(error: BaseException) -> None:
         if isinstance(error, KafkaError) and error.retriable:
-            error = kafka_error(settings, error, "does not answer")
-        stop_at_once(kafka_refusal(settings, f"Kafka at {settings.kafka}", error) or error)
+            stop_at_once(kafka_error(settings, error, "does not answer"))
+        else:
+            stop_at_once(kafka_refusal(settings, f"Kafka at {settings.kafka}", error) or error)
 
     transport.fail = fail
 

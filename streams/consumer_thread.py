@@ -37,7 +37,7 @@ class Read(NamedTuple):
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The aiokafka consumer in its own thread: reads and seeks there exclude each other."""
 
-    transport: Any  # streams.transport.Transport, which names this class
+    transport: Any  # streams.transport.Transport, from which one comes here
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,8 +123,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     @property
     def servers(self) -> str:
         """Addresses of the brokers as configured."""
-        transport = cast(driver.Transport, self.transport)
-        return ",".join(driver.server_list(transport.url, transport.default_port))
+        return ",".join(driver.server_list(self.transport.url, self.transport.default_port))
 
     async def connected(self) -> bool:
         """Whether any broker is connected."""

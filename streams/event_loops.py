@@ -6,7 +6,7 @@ import asyncio
 
 
 def use_fast_loops() -> None:
-    """From now on every loop of this process is one, whoever makes it: Faust does, for each thread."""
+    """Every loop that this process makes from now on is a fast one, whoever makes it: Faust does, too."""
     try:
         import uvloop  # noqa: PLC0415 - Windows has none
     except ImportError:

@@ -21,8 +21,8 @@ _BATCH_BYTES = 8 * 1024 * 1024
 # Reached by large dead letters, and by whoever catches up while Kafka comes back; two publications.
 # With 64 MB, and sixteen batches waiting to be counted, a worker kept 5 MB of some backlogs for good.
 _WAITING_BYTES_MAX = 16 * 1024 * 1024
-# A script call for each partition: a tenth of what a slice of eight purchases costs. What is published is
-# forgotten no sooner than it must; a crash in between publishes it again, with the same ids.
+# How long what is published may wait to be forgotten: one command for each partition does for all of it.
+# A crash in between publishes it again, with the same ids.
 _TRIM_SECONDS = 0.05
 
 

@@ -49,7 +49,6 @@ class SampleKeeper:
     def __init__(self, customers_max: int) -> None:
         self.partitions = 1
         self._rows = np.empty(customers_max, _ROW)
-        self._ids: list[str] = [""] * customers_max
         self._row_of: dict[str, int] = {}
         self._clocks: dict[int, int] = {}
         self.clear()
@@ -62,6 +61,7 @@ class SampleKeeper:
         """Forget everyone: another worker learns now."""
         self._row_of.clear()
         self._rows[:] = _NOBODY
+        self._ids = [""] * len(self._rows)
         self._free = list(range(len(self._rows)))
         self._highest: int | None = None  # row of the highest rank, once it was looked for
 
@@ -106,7 +106,7 @@ class SampleKeeper:
     def _forget(self, customer_id: str) -> None:
         row = self._row_of.pop(customer_id, None)
         if row is not None:
-            self._rows[row] = _NOBODY
+            self._rows[row], self._ids[row] = _NOBODY, ""
             self._free.append(row)
             self._highest = None
 

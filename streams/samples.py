@@ -7,7 +7,7 @@ keeps the lowest `sample_customers_max` and evaluates them all at one moment.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,16 +25,19 @@ _SAFETY = 1.5
 SAMPLES_PARTITION = 0  # one learner: the worker that owns this partition of the samples topic
 
 
+_Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # what is kept as int64
+
+
 class Sample(NamedTuple):
     """One customer as the learner needs them; days since 1970-01-01, major units."""
 
     customer_id: str
     rank: float
-    frequency: int
-    first_day: int
-    last_day: int
+    frequency: _Whole
+    first_day: _Whole
+    last_day: _Whole
     monetary_value: float
-    clock_us: int
+    clock_us: _Whole
 
 
 encode_sample = msgspec.json.Encoder().encode

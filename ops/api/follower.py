@@ -19,8 +19,7 @@ from streams.settings import Settings
 _READ_MS = 200
 _AT_ONCE = 200
 _IN_ONE_GO = 25  # half a millisecond of work, then whoever asks comes first
-# Changes of so long are fetched together. Without it there is a fetch for every few of them, each of which
-# costs a broker, and us, as much as twenty changes more would.
+# Changes of so long are fetched together; without it there is a fetch for every few of them.
 _TOGETHER_SECONDS = 0.02
 _RETRY_SECONDS = 2.0
 _ENDS_SECONDS_MAX = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from dataclasses import asdict
 from typing import Annotated
@@ -15,13 +16,14 @@ from ops.lookup import partition_count
 from ops.verify.compare import Verdict, verify_partition
 from ops.verify.log import open_log
 from ops.verify.processes import verify_side_by_side
+from streams.event_loops import use_fast_loops
 from streams.settings import Settings
 
 _SHOWN_MAX = 20
 
 
 @command
-async def verify(
+def verify(
     partition: Annotated[
         list[int] | None, typer.Option(min=0, help="Only these; all by default.")
     ] = None,
@@ -32,7 +34,8 @@ async def verify(
 ) -> None:
     """Count everything again from offset 0 and compare; exit code 1 if anything differs."""
     settings = read_settings()
-    verdicts = await _verify(settings, partition, jobs, quiet=as_json)
+    use_fast_loops()
+    verdicts = asyncio.run(_verify(settings, partition, jobs, quiet=as_json))
     differences = [line for verdict in verdicts for line in verdict.differences]
     records = sum(verdict.records for verdict in verdicts)
     customers = sum(verdict.customers for verdict in verdicts)

@@ -151,7 +151,7 @@ async def _soak(
     flow = SteadyFlow(kafka.address, place.topic, rate, seed)
     flow.start()
     try:
-        await _hold_everything(stage)
+        await _hold_everything_once(stage)
         await _strike(stage, seconds, every, soaked, flow)
     finally:
         await asyncio.to_thread(flow.finish)
@@ -167,11 +167,10 @@ async def _soak(
     soaked.failures += await verify(place, _VERIFY_SECONDS_MAX)
 
 
-async def _hold_everything(stage: Stage) -> None:
+async def _hold_everything_once(stage: Stage) -> None:
     """Kill all but the worker that is to live through: for a while it has everything to catch up with.
 
-    It will have some of it whenever others fall: memory that it never needed before is no leak. So it has
-    it at the beginning, and again shortly before the warm-up ends, when the topics are no longer empty.
+    It will have some of it whenever others fall: memory that it never needed before is no leak.
     """
     others = [worker for worker in stage.crew.workers if worker is not stage.spared]
     for worker in others:
@@ -188,14 +187,8 @@ async def _strike(
     """Faults at random until the time is up."""
     began = time.monotonic()
     at = every
-    held_at = soaked.warm_up - 2 * every  # the warm-up began before the faults did
     while at < seconds:
         await asyncio.sleep(max(0.0, began + at - time.monotonic()))
-        if held_at <= at < held_at + every:
-            say(f"{at / 60:.1f} min: {soaked.spared} has everything for a minute")
-            await _hold_everything(stage)
-            at += every
-            continue
         name = stage.random.choice(list(FAULTS))
         moment = time.monotonic() - began
         before = len(stage.recoveries)

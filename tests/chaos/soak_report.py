@@ -41,9 +41,8 @@ def render(soaked: Soaked) -> tuple[str, bool]:
         "Customers buy some thirty times within a day or two of stream time, fall silent for months and "
         "come again. Ids of transactions are remembered for five minutes instead of seven days, and 3,000 "
         "customers are cached instead of 500,000, so that both are at rest when the warm-up is over. "
-        "At the beginning, and again before the warm-up ends, all workers but the one that is to live "
-        "through are killed, and for a minute it has all there is to catch up with: whenever others fall, "
-        "it will have some of it. "
+        "First all workers but the one that is to live through are killed, and for a minute it has all "
+        "there is to catch up with: whenever others fall, it will have some of it. "
         "FLUSHALL and promotions are left to the fault matrix: each would count the whole log anew.",
         "",
         "| worker | lived (min) | samples | first (MB) | after warm-up (MB) | last (MB) | MB an hour |",

@@ -13,6 +13,7 @@ from schemas.scorecard import AliveParams, Family, SpendParams
 from scoring.alive import age_at_prob_alive, expected_purchases, prob_alive, prob_purchase
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.fit import fit_alive, fit_spend
+from scoring.prospects import sums_if_alive
 from scoring.value import expected_spend, value_of
 
 with warnings.catch_warnings():
@@ -214,7 +215,9 @@ def test_customer_lifetime_value_equals_lifetimes(cdnow, family):
         update={"alive": PARAMS[family], "spend": spend, "discount_rate": yearly}
     )
     alive = prob_alive(*cdnow.history, PARAMS[family])
-    value = value_of(*cdnow.history, cdnow.monetary_value, alive, card)
+    frequency, _, age_days = cdnow.history
+    sums = sums_if_alive(frequency, age_days + card.alive.alpha_days, card.alive, yearly)
+    value = value_of(*cdnow.history, cdnow.monetary_value, alive, sums, card)
     fitter = oracle(family)
     fitter.predict = fitter.conditional_expected_number_of_purchases_up_to_time
     columns = [pd.Series(column) for column in (*cdnow.history, value.expected_spend)]

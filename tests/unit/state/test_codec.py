@@ -15,6 +15,7 @@ from scoring import ledger
 from scoring.bootstrap import bootstrap_scorecard
 from scoring.business_calendar import BusinessCalendar
 from scoring.ledger import NO_DAY, RecentIds
+from scoring.prospects import sums_if_alive
 from scoring.states import NEVER_US, NONE, NUMBERS, UNKNOWN_US, States
 from scoring.texts import Texts
 from scoring.timeline import Timeline
@@ -164,7 +165,8 @@ def test_value_is_told_in_four_decimals_once_there_is_a_spend_model():
     (encoded,) = hashes_of(states, timeline=Timeline.of(card))
     told = [float(number) for number in encoded["value"].split()]
     x, t_x, age = np.array([1]), np.array([30.0]), np.array([40.0])
-    value = value_of(x, t_x, age, np.array([5.0]), np.array([0.7]), card)
+    sums = sums_if_alive(x, age + card.alive.alpha_days, card.alive, card.discount_rate)
+    value = value_of(x, t_x, age, np.array([5.0]), np.array([0.7]), sums, card)
     assert told == [
         round(float(column[0]), 4)
         for column in (

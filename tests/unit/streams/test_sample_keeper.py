@@ -83,7 +83,14 @@ def test_customer_reported_again_is_as_last_reported_and_still_counted_once():
     assert keeper.columns().frequency.tolist() == [7]
 
 
-@pytest.mark.parametrize("raw", [b"{}", b"", b"[]", b'["c", 0.5]', b"\xff", b"null"])
+OVERFLOWING = [
+    b'["c",0.5,%d,1,2,1.5,3]' % 2**63,
+    b'["c",0.5,0,1,%d,1.5,3]' % (-(2**63) - 1),
+    b'["c",0.5,0,1,2,1.5,1%030d]' % 0,
+]
+
+
+@pytest.mark.parametrize("raw", [b"{}", b"", b"[]", b'["c", 0.5]', b"\xff", b"null", *OVERFLOWING])
 def test_record_that_is_no_sample_is_left_aside(raw):
     keeper = SampleKeeper(3)
     keeper.report(None, report(1))
@@ -116,6 +123,7 @@ def test_erased_customer_is_forgotten_and_makes_room():
     keeper.report(b"c1", None)
     keeper.report(b"nobody", None)
     assert kept(keeper) == {"c2"}
+    assert "c1" not in keeper._ids
     keeper.report(None, report(3, rank=0.3))
     keeper.report(None, report(4, rank=0.4))
     assert kept(keeper) == {"c2", "c3"}
