@@ -134,11 +134,22 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return any(connection.connected() for connection in connections)
 
     async def check_group(self) -> None:
-        """Raise, and so lift, an error that keeps the consumer from taking part in its group."""
+        """Raise, and so lift, an error that keeps the consumer from taking part in its group.
+
+        Raises
+        ------
+        KafkaError
+        Exception
+            Of a task that aiokafka cannot do without, and does not miss when it has ended.
+        """
         await self.call_thread(self._check_group)
 
     async def _check_group(self) -> None:
-        self._ensure_consumer()._coordinator.check_errors()
+        consumer = self._ensure_consumer()
+        consumer._coordinator.check_errors()
+        for task in consumer._client._sync_task, consumer._fetcher._fetch_task:
+            if task is not None and task.done() and not task.cancelled():
+                task.result()
 
     async def seek_epoch(self, offsets: Mapping[TP, int], epoch: int) -> None:
         """Read on from `offsets`, under a new epoch; what was fetched before is thrown away."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 
@@ -12,8 +13,19 @@ from state.redis_store import RedisStore
 from state.store import Store
 from streams.settings import Settings
 from tests.support.access import open_store
+from tests.support.loops import fast_loop
 from tests.support.services import Services
 from tests.support.services_report import RAN_ON
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+_ON_BOTH_LOOPS = {"test_event_loops.py", "test_redis_lane.py"}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, LoopFactory]:
+    own: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
+    return own | {"fast": fast_loop} if item.path.name in _ON_BOTH_LOOPS else own
 
 
 @pytest.fixture
