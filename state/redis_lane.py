@@ -4,7 +4,7 @@ A client that takes a connection from a pool for every command spends more on th
 one task a write than the command costs. Here a burst of questions is one write, their answers are handed
 out in order, and what is asked meanwhile goes with the next burst.
 
-For commands that only read: after a connection was lost they are asked again.
+For commands that do no harm if they are carried out twice: after a connection was lost they are asked again.
 """
 
 from __future__ import annotations

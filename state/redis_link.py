@@ -42,7 +42,7 @@ class RedisLink:
     ----------
     client : redis.asyncio.Redis
     lane : RedisLane
-        For questions asked often.
+        For what is asked often, and may be carried out twice.
     server : str
         For messages, as a sentence begins; without a password.
     """

@@ -21,6 +21,7 @@ from state.inspection import RedisFacts, RedisInspection
 from state.keys import Keys
 from state.redis_access import RedisAccess
 from state.redis_link import RedisLink
+from state.redis_script import RedisScript
 from state.rows import CustomerRows
 from state.slice_arguments import slice_arguments, slice_keys
 from state.store import Checkpoint, Fields, Glimpse, SliceCommit, Tombstone
@@ -51,11 +52,11 @@ class RedisStore:
         self._link = RedisLink(url, access or RedisAccess())
         self._redis, self._reachable = self._link.client, self._link.reachable
         self._restores: bool | None = None  # not asked yet
-        self._commit = self._redis.register_script(_script("commit_slice"))
+        self._commit = RedisScript(self._redis, self._link.lane, _script("commit_slice"))
         self._acquire = self._redis.register_script(_script("acquire"))
         self._reserve = self._redis.register_script(_script("reserve"))
         self._forget = self._redis.register_script(_script("forget"))
-        self._load = self._redis.register_script(_script("load_many"))
+        self._load = RedisScript(self._redis, self._link.lane, _script("load_many"))
 
     async def check(self) -> None:
         """See `Store.check`."""

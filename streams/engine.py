@@ -241,15 +241,20 @@ class SliceEngine(Slices):
             self._use(owned, timeline)
             return committed
 
-    async def rescore(self, partition: int) -> Committed | None:
-        """Bring some customers to the scorecard in use; None when all are or a page needed nothing."""
+    async def rescore(self, partition: int, customers_max: int | None = None) -> Committed | None:
+        """Bring some customers to the scorecard in use; None when all are or a page needed nothing.
+
+        Parameters
+        ----------
+        customers_max : int, optional
+            As the settings have it by default.
+        """
         owned = self._own(partition)
         if owned.rescore_cursor is None:
             return None
         async with owned.lock:
-            cursor, ids = await self.store.customers(
-                partition, owned.rescore_cursor, self.settings.rescore_customers_max
-            )
+            most = customers_max or self.settings.rescore_customers_max
+            cursor, ids = await self.store.customers(partition, owned.rescore_cursor, most)
             states, _ = await self._load(owned, list(dict.fromkeys(ids)))
             stale = np.flatnonzero(states.numbers["card"] < owned.timeline.current)
             committed = None

@@ -138,7 +138,7 @@ class Settings(AccessSettings):
     sweep_interval_seconds: PositiveFloat = Field(0.2, description="Pause between two sweeps.")
     rescore_customers_max: PositiveInt = Field(
         200,
-        description="Customers of one commit after a new scorecard: what a purchase may have to wait for.",
+        description="Customers of one commit after a new scorecard; a quarter of it while purchases come.",
     )
     cache_customers_max: PositiveInt = Field(
         500_000, description="States kept in a worker's memory."

@@ -132,7 +132,7 @@ class ScoringWorker:
         self._consumer = app.consumer
         self.ownership = Ownership(settings, self.engine, self.relay, self._consumer, check)
         self.sweeps = Sweeps(settings, self.engine, self._consumer, self._try)
-        self.rescoring = Rescoring(self.engine, self._try)
+        self.rescoring = Rescoring(self.engine, settings.rescore_customers_max, self._try)
 
     async def positions(self, assigned: Set[TP]) -> Mapping[TP, int]:
         """Become the owner of the assigned partitions; where each is to be read from."""

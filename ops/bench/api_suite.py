@@ -52,7 +52,7 @@ class ApiPlan:
     rate: float = 2_000.0
     requests: float = 500.0
     processes: Sequence[int] = (1,)
-    warm_up_seconds: float = 5.0
+    warm_up_seconds: float = 30.0
     seconds: float = 20.0
 
     @property
