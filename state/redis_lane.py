@@ -13,6 +13,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import hiredis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -62,6 +63,11 @@ class RedisLane:
         if self._running is None:
             self._running = asyncio.create_task(self._run())
         return await question.answer
+
+    async def command(self, *words: str | bytes | int) -> Any:
+        """The reply to one command; see `ask`."""
+        (reply,) = await self.ask(hiredis.pack_command(words), 1)  # type: ignore[arg-type]
+        return reply
 
     async def close(self) -> None:
         """Let go of the connection; whoever still waits is told."""

@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-import hiredis
 from redis.exceptions import NoScriptError
 
 from state.redis_lane import RedisLane
@@ -40,11 +39,9 @@ class RedisScript:
         RedisError
             Redis does not answer, or refuses it.
         """
-        words: tuple[Any, ...] = ("EVALSHA", self._sha1, len(keys), *keys, *args)
-        command = hiredis.pack_command(words)
+        words = "EVALSHA", self._sha1, len(keys), *keys, *args
         try:
-            (reply,) = await self._lane.ask(command, 1)
+            return await self._lane.command(*words)
         except NoScriptError:  # Redis began anew, or somebody flushed it
             await self._client.script_load(self._text)
-            (reply,) = await self._lane.ask(command, 1)
-        return reply
+            return await self._lane.command(*words)

@@ -241,11 +241,10 @@ class RedisStore:
     async def trim_outbox(self, partition: int, through: str) -> None:
         """See `Store.trim_outbox`."""
         milliseconds, _, counter = through.partition("-")
+        first_kept = f"{milliseconds}-{int(counter) + 1}"
         async with self._reachable():
-            await self._redis.xtrim(
-                self._keys.outbox(partition),
-                minid=f"{milliseconds}-{int(counter) + 1}",
-                approximate=False,
+            await self._link.lane.command(
+                "XTRIM", self._keys.outbox(partition), "MINID", "=", first_kept
             )
 
     async def installation(self) -> dict[str, str]:

@@ -117,8 +117,8 @@ class OutboxRelay:
             while not self._published.empty():
                 batch += self._published.get_nowait()
             through = {committed.partition: committed.entry for committed in batch}
-            for partition, entry in through.items():
-                await outlast("publishing", partial(self._store.trim_outbox, partition, entry))
+            trims = (partial(self._store.trim_outbox, *each) for each in through.items())
+            await asyncio.gather(*(outlast("publishing", trim) for trim in trims))
             self._waiting_bytes -= sum(committed.outbox_bytes for committed in batch)
             for _ in batch:
                 self._waiting.task_done()

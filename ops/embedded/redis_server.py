@@ -29,7 +29,8 @@ _POLL_SECONDS = 0.01
 _INFO_BYTES_MAX = 8192  # the two sections are under 3 kB
 _READY = re.compile(rb"process_id:(\d+).*\bloading:([01])", re.DOTALL)
 _SETTINGS = ("--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
-             "--maxmemory-policy", "noeviction", "--daemonize", "no")  # fmt: skip
+             "--auto-aof-rewrite-percentage", "300", "--auto-aof-rewrite-min-size", "256mb",
+             "--rdbcompression", "no", "--maxmemory-policy", "noeviction", "--daemonize", "no")  # fmt: skip
 
 # Linux kills the server if we die without cleaning up; the setting survives exec (1 is
 # PR_SET_PDEATHSIG, 15 is SIGTERM). A launcher, because preexec_fn is unsafe next to threads.

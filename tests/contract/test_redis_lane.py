@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 import redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from ops.embedded.redis_server import EmbeddedRedis
-from schemas.errors import ConfigurationError, StoreUnavailableError
+from schemas.errors import ConfigurationError, FencedError, StoreUnavailableError
 from state.fields import FIELDS
 from state.keys import Keys
 from state.redis_access import RedisAccess
 from state.redis_lane import RedisLane
 from state.redis_store import RedisStore
 from state.store import Checkpoint, SliceCommit
-from tests.chaos.tcp_proxy import Door
+from tests.chaos.tcp_proxy import Door, LoseReply, containing
 from tests.support.services_report import RAN_ON
 
 CUSTOMERS = [f"C-{number}" for number in range(300)]
@@ -200,3 +201,50 @@ async def test_fault_of_ours_is_each_askers_and_the_lane_goes_on(
             await store.glimpse(0, "C-0")
     await see_all(store)
     assert (await store.checkpoint(0)).commits == Checkpoint().commits
+
+
+async def commit(store: RedisStore, before: Checkpoint) -> Checkpoint:
+    after = replace(before, commits=before.commits + 1)
+    await store.commit_slice(SliceCommit(0, before, after, ["C-0"], [card("C-0")], [2.0]))
+    return after
+
+
+async def test_script_that_redis_no_longer_knows_is_loaded_again(
+    server: EmbeddedRedis, store: RedisStore
+) -> None:
+    before = await store.checkpoint(0)
+    with redis.Redis.from_url(server.url) as admin:
+        admin.script_flush()
+    after = await commit(store, before)
+    assert (await store.checkpoint(0)).commits == after.commits
+    assert await store.load_many(0, ["C-1", "nobody"]) != [None, None]
+
+
+async def test_slice_whose_reply_was_lost_is_written_once(store: RedisStore, door: Door) -> None:
+    behind = RedisStore(f"redis://127.0.0.1:{door.port}/0", Keys("lane:"))
+    before = await behind.checkpoint(0)
+    after = await commit(behind, before)  # the script is known from now on
+    door.tap = LoseReply(containing(b"EVALSHA"))
+    with pytest.raises(FencedError):  # it was written, and who asks again is told so
+        await commit(behind, after)
+    assert door.tap.done.is_set()
+    assert (await store.checkpoint(0)).commits == after.commits + 1
+    await behind.close()
+
+
+async def test_slices_and_questions_of_one_moment_get_their_own_answers(
+    store: RedisStore,
+) -> None:
+    before = await store.checkpoint(0)
+    stale = replace(before, commits=before.commits + 7)
+    done, refused, seen, _ = await asyncio.gather(
+        commit(store, before),
+        commit(store, stale),
+        store.load_many(0, CUSTOMERS),
+        store.trim_outbox(0, "1-0"),
+        return_exceptions=True,
+    )
+    assert isinstance(done, Checkpoint)
+    assert isinstance(refused, FencedError)
+    assert isinstance(seen, list)
+    assert [fields["ledger"] for fields in seen if fields] == [name.encode() for name in CUSTOMERS]
