@@ -29,31 +29,59 @@ class OwnerCache:
     def __contains__(self, customer_id: str) -> bool:
         return customer_id in self._slots
 
-    def get(self, customer_ids: Sequence[str]) -> tuple[States, NDArray[np.intp]]:
-        """Copies of the customers that are here, and which of those asked for they are."""
+    def get(
+        self, customer_ids: Sequence[str], *, used: bool = True
+    ) -> tuple[States, NDArray[np.intp]]:
+        """Copies of the customers that are here, and which of those asked for they are.
+
+        Parameters
+        ----------
+        used : bool
+            Whether this is a use of them, or leaves whose turn it is to go.
+        """
         found: list[int] = []
         slots: list[int] = []
         touch, lookup = self._slots.move_to_end, self._slots.get
         for position, customer_id in enumerate(customer_ids):
             slot = lookup(customer_id)
             if slot is not None:
-                touch(customer_id)
+                if used:
+                    touch(customer_id)
                 found.append(position)
                 slots.append(slot)
         states = self._rows.of([customer_ids[position] for position in found], slots)
         return states, np.array(found, dtype=np.intp)
 
-    def put(self, states: States) -> None:
-        """Keep committed states; only the last `capacity` of them if there are more."""
+    def put(self, states: States, *, used: bool = True) -> None:
+        """Keep committed states; only the last `capacity` of them if there are more.
+
+        Parameters
+        ----------
+        used : bool
+            Whether they were used. If not, those who are here are kept as they are now, and nobody makes room
+            for the others.
+        """
+        if not used:
+            states = self._without_eviction(states)
         if len(states) > self._capacity:
             states = states.take(np.arange(len(states) - self._capacity, len(states)))
         if not len(states):
             return
-        slots = [self._slot(customer_id) for customer_id in states.customer_ids]
+        slots = [
+            self._slot(customer_id) if used or customer_id not in self else self._slots[customer_id]
+            for customer_id in states.customer_ids
+        ]
         last = max(slots)
         if last >= len(self._rows.numbers):
             self._grow(last + 1)
         self._rows.put(slots, states)
+
+    def _without_eviction(self, states: States) -> States:
+        here = [customer_id in self._slots for customer_id in states.customer_ids]
+        room = self._capacity - len(self._slots)
+        if len(here) - sum(here) <= room:
+            return states
+        return states.take(np.flatnonzero(here))
 
     def drop(self, customer_id: str) -> None:
         """Forget one, and everything of theirs."""

@@ -211,7 +211,7 @@ class SliceEngine(Slices):
             if not ids:
                 owned.next_due_us = await self.store.next_due_us(partition)
                 return None
-            states, _ = await self._load(owned, ids)
+            states, _ = await self._load(owned, ids, used=False)
             committed = await self._settle(owned, states, clock_us)
             # Not asked of the store here: what was committed must be handed on, whoever is away.
             owned.next_due_us = UNKNOWN_US
@@ -255,7 +255,7 @@ class SliceEngine(Slices):
         async with owned.lock:
             most = customers_max or self.settings.rescore_customers_max
             cursor, ids = await self.store.customers(partition, owned.rescore_cursor, most)
-            states, _ = await self._load(owned, list(dict.fromkeys(ids)))
+            states, _ = await self._load(owned, list(dict.fromkeys(ids)), used=False)
             stale = np.flatnonzero(states.numbers["card"] < owned.timeline.current)
             committed = None
             if len(stale):

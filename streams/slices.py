@@ -84,9 +84,9 @@ class Slices(Holdings):
     def _tails(self) -> ChangeTails:
         return ChangeTails(self.settings.source)
 
-    async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
-        """States of customers, and how many of them are new."""
-        cached, found = owned.cache.get(ids)
+    async def _load(self, owned: Owned, ids: list[str], *, used: bool = True) -> tuple[States, int]:
+        """States of customers, and how many of them are new; see `OwnerCache.get` for `used`."""
+        cached, found = owned.cache.get(ids, used=used)
         if len(found) == len(ids):
             return cached, 0
         missing = np.ones(len(ids), dtype=np.bool_)
@@ -117,13 +117,14 @@ class Slices(Holdings):
         return states, newcomers
 
     async def _settle(self, owned: Owned, states: States, clock_us: int) -> Committed:
+        """Nobody has bought: whoever is in memory for that stays there."""
         advanced = advance(
             states, Events.none(), clock_us, owned.timeline, self.calendar, self._lateness_us
         )
         after = replace(owned.checkpoint, clock_us=advanced.clock_us)
         raised = advanced.clock_us > owned.checkpoint.clock_us
         mark = self._mark(owned, clock_us=advanced.clock_us) if raised else None
-        return await self._commit(owned, after, advanced, [], SCORE_FIELDS, mark=mark)
+        return await self._commit(owned, after, advanced, [], SCORE_FIELDS, mark=mark, used=False)
 
     def _nothing(self, owned: Owned) -> Advanced:
         clock_us = owned.checkpoint.clock_us
@@ -203,6 +204,8 @@ class Slices(Holdings):
         fields: Sequence[str] = FIELDS,
         mark: Mark | None = None,
         gone: Gone | None = None,
+        *,
+        used: bool = True,
     ) -> Committed:
         after = replace(
             after,
@@ -235,7 +238,7 @@ class Slices(Holdings):
         )
         entry = await self.store.commit_slice(commit)
         owned.checkpoint = after
-        owned.cache.put(states)
+        owned.cache.put(states, used=used)
         if gone is not None:
             owned.cache.drop(gone.customer_id)
             owned.tombstones[gone.name] = gone.tombstone

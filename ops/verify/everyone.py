@@ -27,7 +27,9 @@ class Everyone(OwnerCache):
     def __contains__(self, customer_id: str) -> bool:
         return super().__contains__(customer_id) and customer_id not in self._gone
 
-    def get(self, customer_ids: Sequence[str]) -> tuple[States, NDArray[np.intp]]:
+    def get(
+        self, customer_ids: Sequence[str], *, used: bool = True
+    ) -> tuple[States, NDArray[np.intp]]:
         """See `OwnerCache.get`."""
         slots = self.slots(customer_ids)
         found = np.flatnonzero(slots >= 0)
@@ -38,7 +40,7 @@ class Everyone(OwnerCache):
         slot = self._slots.get
         return np.array([slot(customer_id, -1) for customer_id in customer_ids], dtype=np.intp)
 
-    def put(self, states: States) -> None:
+    def put(self, states: States, *, used: bool = True) -> None:
         """See `OwnerCache.put`."""
         super().put(states)
         self._gone.difference_update(states.customer_ids)

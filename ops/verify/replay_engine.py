@@ -153,7 +153,7 @@ class ReplayEngine(SliceEngine):
         raised = np.searchsorted(self._raised_at[topic], events.offsets, side="right")
         return replace(events, not_before_us=self._clocks[raised])
 
-    async def _load(self, owned: Owned, ids: list[str]) -> tuple[States, int]:
+    async def _load(self, owned: Owned, ids: list[str], *, used: bool = True) -> tuple[States, int]:
         known, found = self.everyone.get(ids)
         gone = self.everyone.gone_of(ids)
         if len(found) == len(ids) and not len(gone):
@@ -175,6 +175,8 @@ class ReplayEngine(SliceEngine):
         fields: Sequence[str] = FIELDS,
         mark: Mark | None = None,
         gone: Gone | None = None,
+        *,
+        used: bool = True,
     ) -> Committed:
         after = replace(after, commits=owned.checkpoint.commits + 1)
         owned.checkpoint = after if mark is None else replace(after, mark=mark)

@@ -64,6 +64,26 @@ def test_full_cache_lets_the_least_recently_used_go():
     assert values_of(cache.get(list("abcdef"))[0]) == {"d": 4, "e": 5, "f": 6}
 
 
+def test_who_was_not_used_is_kept_as_they_are_now_and_nobody_makes_room():
+    cache = OwnerCache(2)
+    cache.put(states_of({"a": 1, "b": 2}))
+    cache.put(states_of({"a": 3, "x": 9}), used=False)
+    found, positions = cache.get(["a", "b", "x"], used=False)
+    assert (values_of(found), positions.tolist()) == ({"a": 3, "b": 2}, [0, 1])
+    cache.put(states_of({"c": 4}))  # "a" is still the one who was used least recently
+    found, _ = cache.get(["a", "b", "c"])
+    assert values_of(found) == {"b": 2, "c": 4}
+
+
+def test_who_was_not_used_fills_what_room_there_is():
+    cache = OwnerCache(3)
+    cache.put(states_of({"a": 1}))
+    cache.put(states_of({"x": 8, "y": 9}), used=False)
+    assert len(cache) == 3
+    cache.put(states_of({"a": 2, "z": 7}), used=False)
+    assert values_of(cache.get(["a", "x", "y", "z"])[0]) == {"a": 2, "x": 8, "y": 9}
+
+
 def test_asking_whether_someone_is_here_is_no_use_of_them():
     cache = OwnerCache(2)
     cache.put(states_of({"a": 1, "b": 2}))
