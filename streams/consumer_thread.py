@@ -88,7 +88,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def read(self, tps: Set[TP], seconds: float) -> dict[TP, Read]:
         """Records of the partitions that have any, each with the epoch it was read under."""
-        return cast(dict[TP, Read], await self.call_thread(self._read, tps, seconds))
+        # Not by Faust's queue of calls, whose waiting costs several tasks a call: this one is made for
+        # every few records.
+        reading = asyncio.run_coroutine_threadsafe(self._read(set(tps), seconds), self.thread_loop)
+        return await asyncio.wrap_future(reading)
 
     async def _read(self, tps: set[TP], seconds: float) -> dict[TP, Read]:
         consumer = self._ensure_consumer()
