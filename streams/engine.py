@@ -191,8 +191,15 @@ class SliceEngine(Slices):
         owned = self._own(partition)
         return bool(owned.ahead) or owned.next_due_us <= clock_us - self._lateness_us
 
-    async def sweep(self, partition: int, clock_us: int) -> Committed | None:
+    async def sweep(
+        self, partition: int, clock_us: int, customers_max: int | None = None
+    ) -> Committed | None:
         """Let silence do what it had to do by `clock_us`, for a bounded number of customers.
+
+        Parameters
+        ----------
+        customers_max : int, optional
+            As the settings have it by default.
 
         Returns
         -------
@@ -207,7 +214,8 @@ class SliceEngine(Slices):
             reached_us = owned.checkpoint.clock_us
             clock_us = reached_us if owned.repeats else max(clock_us, reached_us)
             until_us = clock_us - self._lateness_us
-            ids = await self.store.due(partition, until_us, self.settings.sweep_customers_max)
+            most = customers_max or self.settings.sweep_customers_max
+            ids = await self.store.due(partition, until_us, most)
             if not ids:
                 owned.next_due_us = await self.store.next_due_us(partition)
                 return None

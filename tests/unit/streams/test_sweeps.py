@@ -45,6 +45,7 @@ class Engine:
         self.owned = {p: SimpleNamespace(checkpoint=checkpoint) for p in (0, 1)}
         self.due = due
         self._left = {0: due, 1: due}
+        self.sizes: dict[int, set[int]] = {0: set(), 1: set()}
 
     def caught_up_clock(self, partition: int, wall_us: int) -> int:
         return wall_us
@@ -55,7 +56,8 @@ class Engine:
             return False
         return True
 
-    async def sweep(self, partition: int, clock_us: int) -> None:
+    async def sweep(self, partition: int, clock_us: int, customers_max: int) -> None:
+        self.sizes[partition].add(customers_max)
         self._left[partition] -= 1
 
 
@@ -114,8 +116,9 @@ async def test_partition_with_a_slice_to_read_is_swept_as_often_by_its_own_clock
 
 @pytest.mark.parametrize("lags", [{"transactions": 101}, {"rekeyed": 101}])
 async def test_partition_that_is_behind_is_swept_seldom_and_others_as_ever(clock, lags):
-    attempts = Attempts(clock)
-    await clock.run(Sweeps(SETTINGS, Engine(), Progress(**lags), attempts), 2.1 * SECONDS_BEHIND)
+    attempts, engine = Attempts(clock), Engine()
+    await clock.run(Sweeps(SETTINGS, engine, Progress(**lags), attempts), 2.1 * SECONDS_BEHIND)
+    assert engine.sizes == {0: {2_000}, 1: {100}}  # what nobody waits for goes at once
     assert attempts.times(0) == pytest.approx([0.0, SECONDS_BEHIND, 2 * SECONDS_BEHIND], abs=0.21)
     assert len(attempts.times(1)) == 53
 
