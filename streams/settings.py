@@ -134,7 +134,10 @@ class Settings(AccessSettings):
 
     # Sized by measurement: smaller slices waste round trips, larger ones add latency and replay.
     slice_records_max: PositiveInt = Field(2_000, description="Records of one atomic commit.")
-    sweep_customers_max: PositiveInt = Field(2_000, description="Customers of one sweep commit.")
+    sweep_customers_max: PositiveInt = Field(
+        2_000,
+        description="Customers of one sweep commit; a twentieth of it while a partition keeps pace.",
+    )
     sweep_interval_seconds: PositiveFloat = Field(0.2, description="Pause between two sweeps.")
     rescore_customers_max: PositiveInt = Field(
         200,
