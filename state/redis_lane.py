@@ -100,6 +100,7 @@ class RedisLane:
             try:
                 await self._exchange(burst)
             except RedisConnectionError:
+                await self._pool.disconnect(inuse_connections=False)  # they are as dead as ours
                 if not used_before:
                     raise
                 # It was closed while nobody looked: an idle one by the server, or Redis began anew.

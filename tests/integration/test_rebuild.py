@@ -42,10 +42,22 @@ async def counted(services: Services, tmp_path: Path) -> AsyncIterator[Installat
         await here.until(lambda p: p.applied == len(purchases))
         while len((await here.store.checkpoint(0)).adoptions) < 2:  # until something is learnt
             await asyncio.sleep(0.1)
+        while not await all_rescored(here):
+            await asyncio.sleep(0.1)
         await here.settled()
         worker.terminate()
         assert await asyncio.to_thread(worker.wait) == 0
         yield here
+
+
+async def all_rescored(here: Installation) -> bool:
+    """Whether everybody is scored by the scorecard that their partition has in use."""
+    checkpoints = [await here.store.checkpoint(p) for p in range(here.partitions)]
+    in_use = [checkpoint.adoptions[-1][1].encode() for checkpoint in checkpoints]
+    return all(
+        fields["scorecard"] == in_use[home_partition(customer_id, here.partitions)]
+        for customer_id, fields in (await here.hashes()).items()
+    )
 
 
 async def delete(redis: Any, pattern: str) -> None:
