@@ -52,6 +52,7 @@ class RedisStore:
         self._link = RedisLink(url, access or RedisAccess())
         self._redis, self._reachable = self._link.client, self._link.reachable
         self._restores: bool | None = None  # not asked yet
+        # What comes with every slice goes along the lane; the rest is seldom asked for.
         self._commit = RedisScript(self._redis, self._link.lane, _script("commit_slice"))
         self._acquire = self._redis.register_script(_script("acquire"))
         self._reserve = self._redis.register_script(_script("reserve"))

@@ -1,7 +1,8 @@
 """What goes wrong between a worker and its brokers while it waits for records.
 
 Owns two looks at the consumer, once a second: at the group's errors, which aiokafka keeps until
-somebody collects them and stands still, and at its connections, whose loss it waits out in silence.
+somebody collects them and stands still, and at its tasks, whose end it does not notice; and at its
+connections, whose loss it waits out in silence.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ops.redis_settings import KEEPS_ALL, as_arguments
 from schemas.errors import ConfigurationError
 
 _HOST = "127.0.0.1"
@@ -28,10 +29,6 @@ _STOP_SECONDS_MAX = 5.0  # a clean stop writes the rest of the append-only file
 _POLL_SECONDS = 0.01
 _INFO_BYTES_MAX = 8192  # the two sections are under 3 kB
 _READY = re.compile(rb"process_id:(\d+).*\bloading:([01])", re.DOTALL)
-_SETTINGS = ("--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
-             "--auto-aof-rewrite-percentage", "300", "--auto-aof-rewrite-min-size", "256mb",
-             "--rdbcompression", "no", "--maxmemory-policy", "noeviction", "--daemonize", "no")  # fmt: skip
-
 # Linux kills the server if we die without cleaning up; the setting survives exec (1 is
 # PR_SET_PDEATHSIG, 15 is SIGTERM). A launcher, because preexec_fn is unsafe next to threads.
 _LAUNCHER = (
@@ -121,7 +118,7 @@ class EmbeddedRedis:
         command = [executable, "--port", str(port), "--bind", _HOST, "--dir", str(directory)]
         with log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own words only
-                [*_launcher(), *command, *_SETTINGS],
+                [*_launcher(), *command, *as_arguments(KEEPS_ALL)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -17,12 +17,13 @@ from testcontainers.community.kafka import KafkaContainer
 from testcontainers.community.redis import RedisContainer
 from testcontainers.core.container import DockerContainer
 
+from ops.redis_settings import KEEPS_ALL, as_arguments
 from ops.stack.container_engine import owner_labels
 from ops.stack.doors import OpenDoor
 from ops.stack.images import KAFKA_IMAGE, REDIS_IMAGE
 from ops.stack.kafka_server import ONE_NODE, complaint_in
 from ops.stack.processes import HOST, POLL_SECONDS, choose_port
-from ops.stack.redis_server import KEEPS_ALL, info
+from ops.stack.redis_server import info
 from ops.stack.topics import apart, cluster_id
 from schemas.errors import ConfigurationError
 
@@ -106,10 +107,7 @@ class DurableRedisContainer(RedisContainer):
     def __init__(self, port: int, settings: Mapping[str, str]) -> None:
         super().__init__(REDIS_IMAGE, port=_REDIS_PORT)
         own = {"bind": "*", "protected-mode": "no", "dir": "/data"}
-        words = ["redis-server"]
-        for name, value in (KEEPS_ALL | own | {**settings}).items():
-            words += [f"--{name}", "" if value == '""' else value]
-        self.with_command(words)
+        self.with_command(["redis-server", *as_arguments(KEEPS_ALL | own | {**settings})])
         self.ports = _published(_REDIS_PORT, port)
         self._wait_strategy = None
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from ops.redis_settings import KEEPS_ALL, as_file
 from ops.stack.doors import Door
 from ops.stack.processes import HOST, POLL_SECONDS, ServerProcess, is_free
 from schemas.errors import ConfigurationError
@@ -21,20 +22,7 @@ _STOP_SECONDS_MAX = 20.0  # a clean stop writes the rest of the append-only file
 _ANSWER_SECONDS_MAX = 2.0
 _VERSION_SECONDS_MAX = 10.0
 
-KEEPS_ALL = {
-    "bind": HOST,
-    "daemonize": "no",
-    "dir": "./",
-    "save": '""',
-    "appendonly": "yes",
-    "appendfsync": "everysec",
-    # By default all is written anew, compressed, whenever the log has doubled: 3.8 µs of CPU for each of
-    # 139,000 purchases, in four bursts. Like this they cost nothing; but a restart may have more to load.
-    "auto-aof-rewrite-percentage": "300",
-    "auto-aof-rewrite-min-size": "256mb",
-    "rdbcompression": "no",
-    "maxmemory-policy": "noeviction",
-}
+_HERE = {"bind": HOST, "daemonize": "no", "dir": "./"}
 
 
 class RedisServer:
@@ -68,9 +56,8 @@ class RedisServer:
         if not is_free(port):
             raise ConfigurationError(f"Redis cannot listen on port {port}: it is taken.")
         self._folder.mkdir(parents=True, exist_ok=True)
-        settings = KEEPS_ALL | self._door.redis_settings(port) | {**self._settings}
-        lines = [f"{name} {value}" for name, value in settings.items()]
-        (self._folder / "redis.conf").write_text("\n".join(lines) + "\n")
+        settings = _HERE | KEEPS_ALL | self._door.redis_settings(port) | {**self._settings}
+        (self._folder / "redis.conf").write_text(as_file(settings))
         self.process.start(
             [executable, "redis.conf"], port=port, version=_version(executable), with_us=with_us
         )

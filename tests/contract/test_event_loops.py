@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.structs import BrokerMetadata
 
 
 @asynccontextmanager
@@ -68,18 +69,29 @@ async def test_unix_sockets_are_no_different(tmp_path: Path):
         writer.close()
 
 
-async def test_aiokafka_is_told_of_a_reset_connection_as_it_expects():
+async def test_aiokafka_goes_on_following_a_cluster_that_reset_its_connection():
     async with rude_server() as port:
-        connection = AIOKafkaConnection("127.0.0.1", port)
-        reader, connection._writer = await asyncio.open_connection("127.0.0.1", port)
-        connection._writer.write(b"first")
-        with pytest.raises(ConnectionResetError):
-            await reader.read()
-        connection._reader, connection._versions = reader, {MetadataRequest.API_KEY: (0, 5)}
-        connection._read_task = asyncio.ensure_future(connection._read(lambda: connection))
-        connection._read_task.add_done_callback(
-            lambda task: connection._on_read_task_error(lambda: connection, task)
-        )
+        connection = await reset_connection(port)
+        client = AIOKafkaClient()
+        client.cluster._brokers = {1: BrokerMetadata(1, "127.0.0.1", port, None)}
+        client._conns[1, ConnectionGroup.DEFAULT] = connection
+        client._md_update_waiter = asyncio.get_running_loop().create_future()
+        client._sync_task = asyncio.ensure_future(client._md_synchronizer())
         assert connection.connected()  # of all things: its reader has not ended, it has failed
-        with pytest.raises(KafkaConnectionError):
-            await connection.send(MetadataRequest([]))
+        async with asyncio.timeout(30):
+            assert not await client.force_metadata_update()
+        assert not client._sync_task.done()
+        client._sync_task.cancel()
+
+
+async def reset_connection(port: int) -> AIOKafkaConnection:
+    """One that the server has just reset: the transport knows, and its reader will in a moment."""
+    connection = AIOKafkaConnection("127.0.0.1", port)
+    reader, connection._writer = await asyncio.open_connection("127.0.0.1", port)
+    connection._writer.write(b"first")
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    connection._reader, connection._versions = reader, {MetadataRequest.API_KEY: (0, 5)}
+    connection._read_task = asyncio.ensure_future(asyncio.sleep(60))
+    asyncio.get_running_loop().call_later(0.1, connection.close)  # as its reader does
+    return connection
